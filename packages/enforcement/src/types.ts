@@ -1,0 +1,122 @@
+import type { Mode } from '@sever/protocol';
+
+/** What a call is about, beside who makes it. */
+export interface CallContext {
+  /** `<upstream>/<name>`; implies the scope `tool:<tool>` unless `scope` is given. */
+  tool?: string | undefined;
+  /** The scope that the call takes; neither tool nor scope = liveness of the token only. */
+  scope?: string | undefined;
+  /** Name of the upstream, so that a suspension of it is enforced; by default what precedes the slash in `tool`. */
+  upstream?: string | undefined;
+}
+
+export type DenyCode =
+  | 'invalid_token'
+  | 'agent_revoked'
+  | 'agent_suspended'
+  | 'tool_suspended'
+  | 'enforcement_stale'
+  | 'insufficient_scope';
+
+/** Who makes the call, from the token's lineage alone. */
+export interface Caller {
+  readonly agentId: string;
+  readonly credentialId: string;
+  readonly tenant: string;
+  readonly initiatorId: string;
+  readonly scopes: readonly string[];
+  /** Seconds since the Unix epoch. */
+  readonly expiresAt: number;
+}
+
+export interface Allowed {
+  readonly decision: 'allow';
+  /** Decided without a valid lease (best_effort only). */
+  readonly stale: boolean;
+  readonly caller: Caller;
+}
+
+export interface Denied {
+  readonly decision: 'deny';
+  readonly code: DenyCode;
+  /** A fixed phrase; the operator's text stays in the control plane. */
+  readonly reason: string;
+  readonly killId?: string | undefined;
+  /** Killed, not suspended: neither waiting nor a new login helps. */
+  readonly terminal?: boolean | undefined;
+  readonly stale: boolean;
+}
+
+export type Decision = Allowed | Denied;
+
+/** Thrown by `guard()` when the call is refused, and the abort reason of work that a kill cuts. */
+export class RefusedError extends Error {
+  override readonly name = 'RefusedError';
+  constructor(readonly denied: Denied) {
+    super(denied.reason);
+  }
+}
+
+/**
+ * One call in flight, known to the enforcement point from admission to `finish()`.
+ *
+ * `signal` is aborted with a `RefusedError` when a revocation matches the call, or when a strict enforcement point had
+ * no lease for so long that the call must be cut. `held` is true while a strict enforcement point without a lease
+ * forbids relaying a byte either way; `onHold` tells of every change.
+ */
+export interface InFlightCall {
+  readonly id: string;
+  readonly signal: AbortSignal;
+  readonly held: boolean;
+  onHold(listener: (held: boolean) => void): void;
+  /**
+   * Ends the call. After an abort: call it once the socket is closed or the work has settled, which is what makes it
+   * count as `aborted` in the receipt. The receipt waits for that, for a bounded time.
+   */
+  finish(): void;
+}
+
+export type Admission = Denied | (Allowed & { readonly call: InFlightCall });
+
+export interface EnforcementState {
+  readonly id: string;
+  readonly name: string;
+  readonly tenant: string;
+  readonly bootId: string;
+  readonly mode: Mode;
+  /** A snapshot and a lease of this boot have been seen, and in strict mode the lease is valid now. */
+  readonly ready: boolean;
+  readonly epoch: number;
+  readonly applied: number;
+  readonly leaseLeftMs: number;
+  readonly inFlight: number;
+  readonly staleAdmissions: number;
+  /** Diverged from the control plane, or itself revoked: refuses everything until an operator acts. */
+  readonly darkBecause: string | null;
+}
+
+export interface ConnectOptions {
+  /** The control plane, such as `http://127.0.0.1:7400`. */
+  url: string;
+  /** An enrolment key, or the bootstrap key. */
+  enrolmentKey: string;
+  /** `[A-Za-z0-9][A-Za-z0-9._-]{0,63}` */
+  name: string;
+  /** Default `strict`. */
+  mode?: Mode;
+  /** What this process can do with work in flight; default `signal`. A proxy that closes sockets says `stream`. */
+  abort?: 'stream' | 'signal' | 'none';
+  /** Where its keys live, mode 0700; made when missing. One process at a time holds it. */
+  keyDirectory: string;
+  /** Audience that tokens must carry; default `sever`. */
+  audience?: string;
+  /** Give up connecting after this long; default: never, retry with backoff. */
+  timeoutMs?: number;
+  logger?: Logger;
+}
+
+export interface Logger {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}

@@ -1,0 +1,181 @@
+import { isBelowFloor, type Lineage } from './lineage';
+
+/** Why a lineage is refused. `terminal` means killed: no waiting and no new login helps. */
+export interface Denial {
+  readonly subject: string;
+  readonly killId: string;
+  readonly terminal: boolean;
+  readonly level?: string | undefined;
+}
+
+export interface Floor {
+  readonly generation: number;
+  /** The order that raised it. */
+  readonly killId: string;
+  /** Milliseconds since the Unix epoch on the database's clock; no token older than the floor lives beyond it. */
+  readonly keepUntil: number;
+}
+
+export interface Suspension {
+  readonly subject: string;
+  readonly level?: string | undefined;
+  readonly epoch: number;
+  readonly seq: number;
+}
+
+/** Everything in force at one point of the stream, as a snapshot carries it. */
+export interface InForce {
+  readonly epoch: number;
+  readonly seq: number;
+  readonly floors: Iterable<readonly [subject: string, floor: Floor]>;
+  /** One item for each subject of each standing suspension. */
+  readonly suspensions: Iterable<readonly [id: string, suspension: Suspension]>;
+  readonly emergencies: Iterable<readonly [id: string, subject: string]>;
+  /** Ids of lifted suspensions and of resolved emergencies: they never return. */
+  readonly lifted: Iterable<string>;
+}
+
+/**
+ * What an enforcement point knows to be dead. Three sets that merge without order, so that duplicated and reordered
+ * messages change nothing: floors merge by maximum and are never lowered by a message; an entry adds its subject to
+ * a suspension; a lift removes the suspension, which then never returns; emergencies deny every generation until the
+ * order they announced is in force.
+ *
+ * It changes only in place and in one synchronous step, so a decision sees it before or after an entry, never between.
+ */
+export class DenialView {
+  /** Grows with every change; a memo of "lineage not denied" holds while it stands still. */
+  version = 0;
+  private readonly floors = new Map<string, Floor>();
+  private readonly suspensions = new Map<string, Map<string, Suspension>>();
+  private readonly emergencies = new Map<string, Set<string>>();
+  private readonly lifted = new Set<string>();
+  /** The two sets again, by subject: order id → level of the suspension; ids of emergencies. */
+  private readonly suspendedBy = new Map<string, Map<string, string | undefined>>();
+  private readonly stoppedBy = new Map<string, Set<string>>();
+
+  get floorCount(): number {
+    return this.floors.size;
+  }
+
+  get suspensionCount(): number {
+    return this.suspensions.size;
+  }
+
+  /** The first reason to refuse this lineage, a kill before a suspension; `null` when nothing stands against it. */
+  denial(lineage: Lineage): Denial | null {
+    let suspended: Denial | null = null;
+    for (const [subject, generation] of lineage) {
+      const floor = this.floors.get(subject);
+      if (floor !== undefined && isBelowFloor(generation, floor.generation))
+        return { subject, killId: floor.killId, terminal: true };
+      suspended ??= this.suspensionOf(subject);
+      if (suspended?.terminal) return suspended;
+    }
+    return suspended;
+  }
+
+  /** Suspensions and emergencies alone; for subjects without a generation here (tool, upstream, signing key). */
+  suspensionOf(subject: string): Denial | null {
+    for (const killId of this.stoppedBy.get(subject) ?? [])
+      return { subject, killId, terminal: true };
+    for (const [killId, level] of this.suspendedBy.get(subject) ?? [])
+      return { subject, killId, terminal: false, level };
+    return null;
+  }
+
+  raiseFloor(subject: string, floor: Floor): void {
+    const present = this.floors.get(subject);
+    if (present === undefined || present.generation < floor.generation) {
+      this.floors.set(subject, floor);
+    } else {
+      // A repeated kill: the floor stands, and must be kept as long as the latest order asks.
+      if (present.keepUntil >= floor.keepUntil) return;
+      this.floors.set(subject, { ...present, keepUntil: floor.keepUntil });
+    }
+    this.version += 1;
+  }
+
+  suspend(id: string, suspension: Suspension): void {
+    if (this.lifted.has(id)) return;
+    const subjects = this.suspensions.get(id) ?? new Map<string, Suspension>();
+    subjects.set(suspension.subject, suspension);
+    this.suspensions.set(id, subjects);
+    const orders =
+      this.suspendedBy.get(suspension.subject) ?? new Map<string, string | undefined>();
+    this.suspendedBy.set(suspension.subject, orders.set(id, suspension.level));
+    this.version += 1;
+  }
+
+  stopInEmergency(killId: string, subject: string): void {
+    if (this.lifted.has(killId)) return;
+    const subjects = this.emergencies.get(killId) ?? new Set<string>();
+    subjects.add(subject);
+    this.emergencies.set(killId, subjects);
+    this.stoppedBy.set(subject, (this.stoppedBy.get(subject) ?? new Set<string>()).add(killId));
+    this.version += 1;
+  }
+
+  /** Closes an emergency for one subject, once its own denial is in force. Not a lift: its other subjects stay stopped. */
+  closeEmergency(killId: string, subject: string): void {
+    const subjects = this.emergencies.get(killId);
+    if (!subjects?.delete(subject)) return;
+    if (subjects.size === 0) this.emergencies.delete(killId);
+    forget(this.stoppedBy, subject, killId);
+    this.version += 1;
+  }
+
+  lift(id: string): void {
+    this.lifted.add(id);
+    for (const subject of this.suspensions.get(id)?.keys() ?? [])
+      forget(this.suspendedBy, subject, id);
+    this.suspensions.delete(id);
+    for (const subject of this.emergencies.get(id) ?? []) forget(this.stoppedBy, subject, id);
+    this.emergencies.delete(id);
+    this.version += 1;
+  }
+
+  /**
+   * Merges a snapshot. Floors merge by maximum. Suspensions of its epoch up to its sequence number are replaced by its
+   * list; those of older epochs, and emergencies, stay until it lists them as lifted.
+   */
+  merge(snapshot: InForce): void {
+    const listed = new Map<string, Set<string>>();
+    for (const [id, suspension] of snapshot.suspensions) {
+      const subjects = listed.get(id) ?? new Set<string>();
+      listed.set(id, subjects.add(suspension.subject));
+      this.suspend(id, suspension);
+    }
+    for (const [id, subjects] of [...this.suspensions])
+      for (const [subject, { epoch, seq }] of [...subjects])
+        if (epoch === snapshot.epoch && seq <= snapshot.seq && !listed.get(id)?.has(subject)) {
+          subjects.delete(subject);
+          if (subjects.size === 0) this.suspensions.delete(id);
+          forget(this.suspendedBy, subject, id);
+        }
+    for (const id of snapshot.lifted) this.lift(id);
+    for (const [subject, floor] of snapshot.floors) this.raiseFloor(subject, floor);
+    for (const [id, subject] of snapshot.emergencies) this.stopInEmergency(id, subject);
+    this.version += 1;
+  }
+
+  /** Drops floors that no living token can be older than. `signedNow` is the database's clock, in milliseconds. */
+  drop(signedNow: number): void {
+    for (const [subject, floor] of this.floors)
+      if (floor.keepUntil < signedNow) this.floors.delete(subject);
+  }
+
+  /** Present floors, for comparison with the database in tests and for diagnostics. */
+  *floorEntries(): IterableIterator<[string, Floor]> {
+    yield* this.floors;
+  }
+}
+
+function forget(
+  bySubject: Map<string, { delete(id: string): boolean; readonly size: number }>,
+  subject: string,
+  id: string,
+): void {
+  const orders = bySubject.get(subject);
+  if (orders?.delete(id) && orders.size === 0) bySubject.delete(subject);
+}

@@ -1,0 +1,6 @@
+export * from './containment';
+export * from './denial-view';
+export * from './lineage';
+export * from './position';
+export * from './scope';
+export * from './subject';
