@@ -1,4 +1,5 @@
 export * from './common';
+export * from './emergency';
 export * from './entry';
 export * from './pulse';
 export * from './snapshot';
