@@ -1,0 +1,25 @@
+import { DataSource } from 'typeorm';
+import type { DataSources } from './unit-of-work';
+
+/** Slots are reserved by pool sizes: with those of the kill pool they stay below Postgres' usual 100 connections. */
+const POOL = { app: 24, system: 8 } as const;
+
+/** Two pools that work under roles of their own; neither may change the schema. */
+export async function connectDataSources(databaseUrl: string): Promise<DataSources> {
+  const open = (role: 'app' | 'system'): DataSource =>
+    new DataSource({
+      type: 'postgres',
+      url: databaseUrl,
+      applicationName: `sever-${role}`,
+      synchronize: false,
+      logging: false,
+      poolSize: POOL[role],
+      extra: {
+        options: `-c role=sever_${role} -c statement_timeout=15000 -c idle_in_transaction_session_timeout=5000`,
+        connectionTimeoutMillis: 2_000,
+      },
+    });
+  const sources = { app: open('app'), system: open('system') };
+  await Promise.all([sources.app.initialize(), sources.system.initialize()]);
+  return sources;
+}

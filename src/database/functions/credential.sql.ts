@@ -1,0 +1,53 @@
+/**
+ * The one place that writes a credential, for spawn and mint alike: the caller holds the fence and has checked that the
+ * agent lives. Returns what the token must say. Its life ends with the agent's, and within 15 minutes.
+ */
+export const credentialSql = [
+  `CREATE OR REPLACE FUNCTION sever_issue(
+     p_agent agent, p_credential_id text, p_family_id text, p_family_generation bigint, p_derived_from text,
+     p_scopes text[], p_audience text, p_use text, p_ttl_seconds double precision, p_now timestamptz) RETURNS jsonb
+   LANGUAGE plpgsql VOLATILE AS $$
+   DECLARE
+     own_s text[];
+     own_g bigint[];
+     issued bigint := floor(extract(epoch FROM p_now));
+     expires bigint;
+   BEGIN
+     expires := least(issued + floor(p_ttl_seconds), floor(extract(epoch FROM p_agent.expires_at)));
+     own_s := ARRAY['agent:' || p_agent.id, 'grant:' || p_agent.base_grant_id,
+                    'family:' || p_family_id, 'credential:' || p_credential_id];
+     own_g := ARRAY[sever_generation(p_agent.tenant, own_s[1]), sever_generation(p_agent.tenant, own_s[2]),
+                    p_family_generation, 1];
+     INSERT INTO credential (tenant, id, agent_id, family_id, derived_from, own_subjects, own_generations, scopes,
+                             audience, use, issued_at, expires_at)
+     VALUES (p_agent.tenant, p_credential_id, p_agent.id, p_family_id, p_derived_from, own_s, own_g, p_scopes,
+             p_audience, p_use, to_timestamp(issued), to_timestamp(expires));
+     RETURN jsonb_build_object(
+       'id', p_credential_id, 'agent_id', p_agent.id, 'scopes', to_jsonb(p_scopes), 'audience', p_audience, 'use', p_use,
+       'issued_at', issued, 'expires_at', expires,
+       'subjects', to_jsonb(p_agent.lin_subjects || own_s), 'generations', to_jsonb(p_agent.lin_generations || own_g));
+   END $$`,
+
+  // Refuses when the caller, an ancestor or the agent itself is dead or has ended; NULL when all of them live.
+  `CREATE OR REPLACE FUNCTION sever_refuse_dead(
+     p_agent agent, p_caller_subjects text[], p_caller_generations bigint[], p_now timestamptz) RETURNS jsonb
+   LANGUAGE plpgsql VOLATILE AS $$
+   DECLARE dead record;
+   BEGIN
+     SELECT d.* INTO dead FROM sever_denial(
+       p_agent.tenant,
+       p_agent.lin_subjects || ('agent:' || p_agent.id) || coalesce(p_caller_subjects, '{}'),
+       p_agent.lin_generations || sever_generation(p_agent.tenant, 'agent:' || p_agent.id)
+         || coalesce(p_caller_generations, '{}')) d;
+     IF FOUND AND dead.action = 'kill' THEN
+       RETURN jsonb_build_object('problem', 'ancestor_revoked', 'kill_id', dead.order_id, 'subject', dead.subject);
+     END IF;
+     IF (FOUND AND dead.action = 'complete') OR p_agent.completed_at IS NOT NULL OR p_agent.expires_at <= p_now THEN
+       RETURN jsonb_build_object('problem', 'agent_ended', 'agent_id', p_agent.id);
+     END IF;
+     IF dead.action = 'suspend' THEN
+       RETURN jsonb_build_object('problem', 'ancestor_suspended', 'kill_id', dead.order_id, 'subject', dead.subject);
+     END IF;
+     RETURN NULL;
+   END $$`,
+];

@@ -1,0 +1,38 @@
+/**
+ * Why a lineage is dead: the first pair below its floor, a kill before a completion; else the first standing
+ * suspension; no row when it lives. The same rule as `DenialView` at an enforcement point, over the same pairs.
+ *
+ * Locks: none. Isolation: VOLATILE, so that inside another function it reads with a snapshot of its own statement.
+ */
+export const denialSql = [
+  `CREATE OR REPLACE FUNCTION sever_denial(p_tenant text, p_subjects text[], p_generations bigint[])
+   RETURNS TABLE (subject text, order_id text, action text)
+   LANGUAGE sql VOLATILE ROWS 1 AS $$
+     SELECT found.subject, found.order_id, found.action FROM (
+       SELECT s.subject, s.floor_order AS order_id, s.floor_action AS action,
+              CASE s.floor_action WHEN 'complete' THEN 2 ELSE 1 END AS rank, pair.ord
+       FROM unnest(p_subjects, p_generations) WITH ORDINALITY AS pair(subject, generation, ord)
+       JOIN subject s ON s.tenant = p_tenant AND s.subject = pair.subject
+       WHERE pair.generation < s.floor
+       UNION ALL
+       SELECT u.subject, u.order_id, 'suspend', 3, pair.ord
+       FROM unnest(p_subjects) WITH ORDINALITY AS pair(subject, ord)
+       JOIN suspension u ON u.tenant = p_tenant AND u.subject = pair.subject AND u.lifted_at IS NULL
+     ) found ORDER BY found.rank, found.ord LIMIT 1
+   $$`,
+
+  `CREATE OR REPLACE FUNCTION sever_generation(p_tenant text, p_subject text) RETURNS bigint
+   LANGUAGE sql VOLATILE AS $$
+     SELECT coalesce((SELECT generation FROM subject WHERE tenant = p_tenant AND subject = p_subject), 1)
+   $$`,
+
+  // An agent is dead when its own generation is below its own floor, or any pair of its lineage is.
+  `CREATE OR REPLACE FUNCTION sever_agent_denial(p_tenant text, p_id text, p_subjects text[], p_generations bigint[])
+   RETURNS TABLE (subject text, order_id text, action text)
+   LANGUAGE sql VOLATILE ROWS 1 AS $$
+     SELECT d.* FROM sever_denial(
+       p_tenant,
+       p_subjects || ('agent:' || p_id),
+       p_generations || sever_generation(p_tenant, 'agent:' || p_id)) d
+   $$`,
+];

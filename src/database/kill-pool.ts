@@ -1,0 +1,115 @@
+import type { Logger } from 'pino';
+import { Client, Pool, type PoolClient } from 'pg';
+
+const APPLICATION = 'sever-kill';
+/** How long a kill waits for the fence or the head of the stream before whoever holds it is terminated. */
+const PATIENCE_MS = 1_000;
+const RETRY_MS = 250;
+
+/**
+ * Terminates whoever a kill waits for, through any chain of waiters; other kills are left alone, for what they wait for
+ * is found through them. A kill outranks spawns.
+ */
+const TERMINATE_HOLDERS = `
+  WITH RECURSIVE holder(pid) AS (
+    SELECT unnest(pg_blocking_pids($1))
+    UNION
+    SELECT unnest(pg_blocking_pids(holder.pid)) FROM holder
+  )
+  SELECT holder.pid, pg_terminate_backend(holder.pid) AS terminated
+  FROM holder JOIN pg_stat_activity a ON a.pid = holder.pid
+  WHERE a.application_name <> '${APPLICATION}'`;
+
+/**
+ * Connections that only kills use, so that no amount of agent traffic takes them, and one more that frees the way when a
+ * kill has waited too long. That one stays the login user: `pg_terminate_backend` compares with the holder's login role.
+ */
+export class KillPool {
+  private readonly pool: Pool;
+  private terminator: Client | undefined;
+
+  constructor(
+    private readonly databaseUrl: string,
+    size: number,
+    private readonly log: Logger,
+  ) {
+    this.pool = new Pool({
+      connectionString: databaseUrl,
+      application_name: APPLICATION,
+      max: size,
+      min: 1,
+      idleTimeoutMillis: 0,
+      options: '-c role=sever_app -c synchronous_commit=on',
+    });
+    this.pool.on('error', (error) => this.log.warn({ err: error }, 'idle kill connection lost'));
+  }
+
+  /** One autocommit statement; whoever holds what it needs is terminated after a second. */
+  async query<T extends object>(sql: string, parameters: unknown[]): Promise<T[]> {
+    const client = await this.pool.connect();
+    const watch = this.watch(client);
+    try {
+      const { rows } = await client.query<T>(sql, parameters);
+      client.release();
+      return rows;
+    } catch (error) {
+      client.release(error instanceof Error && !('code' in error));
+      throw error;
+    } finally {
+      watch.stop();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.pool.end();
+    await this.terminator?.end();
+  }
+
+  private watch(client: PoolClient): { stop(): void } {
+    const pid = (client as PoolClient & { processID: number }).processID;
+    let timer: NodeJS.Timeout | undefined;
+    const after = (ms: number): void => {
+      timer = setTimeout(
+        () => void this.terminateHoldersOf(pid).then(() => timer && after(RETRY_MS)),
+        ms,
+      );
+    };
+    after(PATIENCE_MS);
+    return {
+      stop: () => {
+        clearTimeout(timer);
+        timer = undefined;
+      },
+    };
+  }
+
+  private async terminateHoldersOf(pid: number): Promise<void> {
+    try {
+      const client = await this.terminatorClient();
+      const { rows } = await client.query<{ pid: number; terminated: boolean }>(TERMINATE_HOLDERS, [
+        pid,
+      ]);
+      for (const row of rows)
+        this.log.warn(
+          { holder: row.pid, terminated: row.terminated },
+          'terminated a holder that kept a kill waiting',
+        );
+    } catch (error) {
+      this.log.error({ err: error }, 'could not free the way for a waiting kill');
+    }
+  }
+
+  private async terminatorClient(): Promise<Client> {
+    if (this.terminator === undefined) {
+      const client = new Client({
+        connectionString: this.databaseUrl,
+        application_name: 'sever-terminator',
+        statement_timeout: 2_000,
+      });
+      client.on('error', () => (this.terminator = undefined));
+      await client.connect();
+      this.terminator = client;
+    }
+    return this.terminator;
+  }
+}

@@ -1,0 +1,15 @@
+import { TenantsAndAccess1000000000001 } from './0001-tenants-and-access';
+import { SpawnTree1000000000002 } from './0002-spawn-tree';
+import { RevocationStream1000000000003 } from './0003-revocation-stream';
+import { Enforcement1000000000004 } from './0004-enforcement';
+import { RowLevelSecurity1000000000005 } from './0005-row-level-security';
+import { Functions1000000000006 } from './0006-functions';
+
+export const MIGRATIONS = [
+  TenantsAndAccess1000000000001,
+  SpawnTree1000000000002,
+  RevocationStream1000000000003,
+  Enforcement1000000000004,
+  RowLevelSecurity1000000000005,
+  Functions1000000000006,
+];
