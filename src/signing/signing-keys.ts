@@ -1,0 +1,128 @@
+import { Injectable } from '@nestjs/common';
+import type { PublicJwk } from '@sever/protocol';
+import {
+  calculateJwkThumbprint,
+  CompactSign,
+  exportJWK,
+  generateKeyPair,
+  importJWK,
+  type CryptoKey,
+  type JWK,
+} from 'jose';
+import { UnitOfWork } from '../database/unit-of-work';
+import { Sealer } from './sealer';
+
+/** Tokens and the stream are signed by different keys, so that the loss of one is not the loss of both. */
+export type KeyPurpose = 'token' | 'stream';
+
+export interface SigningKey {
+  readonly kid: string;
+  readonly privateKey: CryptoKey;
+  readonly publicJwk: PublicJwk;
+}
+
+interface KeyRow {
+  kid: string;
+  state: string;
+  public_jwk: PublicJwk;
+  sealed: Buffer;
+}
+
+/** How long the public keys of a tenant are trusted to be the present ones. */
+const CACHE_MS = 30_000;
+
+/** Ed25519 keys per tenant and purpose, sealed at rest; `kid` is the RFC 7638 thumbprint. */
+@Injectable()
+export class SigningKeys {
+  private readonly live = new Map<string, Promise<SigningKey>>();
+  private readonly public = new Map<string, { at: number; keys: Promise<PublicJwk[]> }>();
+
+  constructor(
+    private readonly work: UnitOfWork,
+    private readonly sealer: Sealer,
+  ) {}
+
+  /** The key that signs now; made on first use, once, whichever replica comes first. */
+  liveKey(tenant: string, purpose: KeyPurpose): Promise<SigningKey> {
+    const name = `${tenant}/${purpose}`;
+    let key = this.live.get(name);
+    if (key === undefined) {
+      key = this.readOrCreate(tenant, purpose);
+      key.catch(() => this.live.delete(name));
+      this.live.set(name, key);
+    }
+    return key;
+  }
+
+  /** Public keys that verifiers may meet: next, live and previous. */
+  publicKeys(tenant: string, purpose: KeyPurpose): Promise<PublicJwk[]> {
+    const name = `${tenant}/${purpose}`;
+    const cached = this.public.get(name);
+    if (cached && performance.now() - cached.at < CACHE_MS) return cached.keys;
+    const keys = this.liveKey(tenant, purpose).then(() =>
+      this.work.forTenant(tenant, async (manager) => {
+        const rows: KeyRow[] = await manager.query(
+          `SELECT public_jwk FROM signing_key WHERE tenant = $1 AND purpose = $2 AND state <> 'dead' ORDER BY created_at`,
+          [tenant, purpose],
+        );
+        return rows.map((row) => row.public_jwk);
+      }),
+    );
+    keys.catch(() => this.public.delete(name));
+    this.public.set(name, { at: performance.now(), keys });
+    return keys;
+  }
+
+  /** One JWS Compact string over exactly these bytes (RFC 7515), EdDSA. */
+  async sign(tenant: string, purpose: KeyPurpose, typ: string, payload: string): Promise<string> {
+    const key = await this.liveKey(tenant, purpose);
+    return new CompactSign(Buffer.from(payload))
+      .setProtectedHeader({ alg: 'EdDSA', typ, kid: key.kid })
+      .sign(key.privateKey);
+  }
+
+  private async readOrCreate(tenant: string, purpose: KeyPurpose): Promise<SigningKey> {
+    const found = await this.readLive(tenant, purpose);
+    if (found) return found;
+    const { privateKey, publicKey } = await generateKeyPair('EdDSA', {
+      crv: 'Ed25519',
+      extractable: true,
+    });
+    const publicOnly = await exportJWK(publicKey);
+    const kid = await calculateJwkThumbprint(publicOnly);
+    const sealed = this.sealer.seal(Buffer.from(JSON.stringify(await exportJWK(privateKey))), {
+      tenant,
+      table: 'signing_key',
+      id: kid,
+    });
+    await this.work.forTenant(tenant, (manager) =>
+      manager.query(
+        `INSERT INTO signing_key (tenant, kid, purpose, state, public_jwk, sealed)
+         VALUES ($1, $2, $3, 'live', $4, $5) ON CONFLICT DO NOTHING`,
+        [tenant, kid, purpose, { ...publicOnly, kid, alg: 'EdDSA', use: 'sig' }, sealed],
+      ),
+    );
+    // Another replica may have been first: what stands in the database is what all of them use.
+    const stored = await this.readLive(tenant, purpose);
+    if (!stored) throw new Error(`no live ${purpose} key for ${tenant} after creating one`);
+    return stored;
+  }
+
+  private async readLive(tenant: string, purpose: KeyPurpose): Promise<SigningKey | null> {
+    const [row] = await this.work.forTenant<KeyRow[]>(tenant, (manager) =>
+      manager.query(
+        `SELECT kid, state, public_jwk, sealed FROM signing_key WHERE tenant = $1 AND purpose = $2 AND state = 'live'`,
+        [tenant, purpose],
+      ),
+    );
+    if (!row) return null;
+    const jwk = JSON.parse(
+      this.sealer.open(row.sealed, { tenant, table: 'signing_key', id: row.kid }).toString(),
+    ) as JWK;
+    return {
+      kid: row.kid,
+      privateKey: (await importJWK(jwk, 'EdDSA')) as CryptoKey,
+      publicJwk: row.public_jwk,
+    };
+  }
+}
