@@ -1,1 +1,7 @@
-export {};
+export type { Enforcer } from './enforcer';
+export type { ExchangeLimits } from './mcp/exchange';
+export { runSidecar, type RunningSidecar, type SidecarIo } from './run-sidecar';
+export { readSettings, type Settings } from './settings';
+export { Sidecar, type SidecarParts } from './sidecar';
+export { SidecarError } from './sidecar-error';
+export { UPSTREAM_KINDS, type Upstream } from './sidecar-file';

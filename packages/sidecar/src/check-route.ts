@@ -1,0 +1,46 @@
+import { CheckRequest, isScope, ProblemError, type CheckReply } from '@sever/protocol';
+import type { FastifyInstance } from 'fastify';
+import type { Decision, Enforcer } from './enforcer';
+import type { Metrics } from './metrics';
+
+/** A token of the longest accepted length, a tool, a scope, and room for JSON around them. */
+const BODY_BYTES = 32 * 1_024;
+
+/** `POST /check`: the decision alone, for whoever does the call itself. Every denial is a 403. */
+export function registerCheck(app: FastifyInstance, enforcer: Enforcer, metrics: Metrics): void {
+  app.post('/check', { bodyLimit: BODY_BYTES }, async (request, reply) => {
+    const { token, tool, scope } = parse(request.body);
+    const decision = await enforcer.check(token, { tool, scope });
+    metrics.decided(decision);
+    return reply.code(decision.decision === 'allow' ? 200 : 403).send(replyOf(decision));
+  });
+}
+
+function parse(body: unknown): CheckRequest {
+  const parsed = CheckRequest.safeParse(body);
+  if (!parsed.success) {
+    const faults = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
+    throw new ProblemError('bad_request', faults.join('; '));
+  }
+  const { tool, scope } = parsed.data;
+  if (tool !== undefined && !/^[a-z0-9-]{1,32}\/./.test(tool)) {
+    throw new ProblemError('bad_request', 'tool: is written <upstream>/<name>');
+  }
+  if (scope !== undefined && !isScope(scope)) {
+    throw new ProblemError('bad_request', 'scope: is written tool:<upstream>/<name>');
+  }
+  return parsed.data;
+}
+
+function replyOf(decision: Decision): CheckReply {
+  if (decision.decision === 'allow') return { decision: 'allow', stale: decision.stale };
+  const { code, reason, killId, terminal, stale } = decision;
+  return {
+    decision: 'deny',
+    code,
+    reason,
+    ...(killId === undefined ? {} : { kill_id: killId }),
+    ...(terminal === undefined ? {} : { terminal }),
+    stale,
+  };
+}

@@ -1,0 +1,21 @@
+import type {
+  Admission,
+  CallContext,
+  Decision,
+  EnforcementState,
+  InFlightCall,
+} from '@sever/enforcement';
+
+/**
+ * What the sidecar needs of an enforcement point. `EnforcementPoint` of `@sever/enforcement` is the one that runs;
+ * the port is this narrow so that the proxy can be driven call by call.
+ */
+export interface Enforcer {
+  check(token: string, context: CallContext): Promise<Decision>;
+  admit(token: string, context: CallContext): Promise<Admission>;
+  state(): EnforcementState;
+  onAlarm(listener: (alarm: unknown) => void): unknown;
+  close(): Promise<void>;
+}
+
+export type { Admission, CallContext, Decision, EnforcementState, InFlightCall };

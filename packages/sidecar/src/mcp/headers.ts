@@ -1,0 +1,72 @@
+import type { IncomingMessage } from 'node:http';
+
+/** RFC 9110 §7.6.1, and what belongs to one connection by custom. */
+const HOP_BY_HOP = [
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+];
+
+/** What the sidecar says itself on the way to the upstream, or keeps to itself. */
+const OWN = ['authorization', 'host', 'content-length', 'accept-encoding', 'expect'];
+
+type Values = string | string[];
+
+/**
+ * The one bearer token of a request. Two Authorization headers, or anything beside a single token in one, are no
+ * token: the parties on the way could each pick a different one.
+ */
+export function bearerToken(request: IncomingMessage): string | undefined {
+  const given = request.headersDistinct['authorization'] ?? [];
+  if (given.length !== 1) return undefined;
+  return /^bearer +([A-Za-z0-9\-._~+/]{1,16384}=*)$/i.exec(given[0] ?? '')?.[1];
+}
+
+/**
+ * Request headers for the upstream. The agent's token stays here wherever the agent put it. Event streams must arrive
+ * unpacked, since they are handed on event by event: hence `identity`.
+ */
+export function toUpstream(request: IncomingMessage, token: string): Record<string, Values> {
+  const forwarded = pick(request.headersDistinct, OWN);
+  for (const [name, values] of Object.entries(forwarded)) {
+    if ([values].flat().some((value) => value.includes(token))) delete forwarded[name];
+  }
+  return { ...forwarded, 'accept-encoding': 'identity' };
+}
+
+/** Response headers for the agent. A stream of events is re-framed, so its length is not the upstream's to say. */
+export function toAgent(
+  headers: Readonly<Record<string, Values | undefined>>,
+  isEventStream: boolean,
+): Record<string, Values> {
+  return pick(headers, isEventStream ? ['content-length'] : []);
+}
+
+/** The media type without its parameters. */
+export function mediaType(header: Values | undefined): string {
+  const first = Array.isArray(header) ? header[0] : header;
+  return (first ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? '';
+}
+
+function pick(
+  headers: Readonly<Record<string, Values | undefined>>,
+  without: readonly string[],
+): Record<string, Values> {
+  const dropped = new Set([...HOP_BY_HOP, ...without]);
+  for (const value of [headers['connection'] ?? []].flat()) {
+    for (const name of value.split(',')) dropped.add(name.trim().toLowerCase());
+  }
+  const kept: Record<string, Values> = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined && !dropped.has(name)) {
+      kept[name] = Array.isArray(value) && value.length === 1 ? (value[0] ?? '') : value;
+    }
+  }
+  return kept;
+}

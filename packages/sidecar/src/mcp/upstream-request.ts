@@ -1,0 +1,95 @@
+import { request, type Dispatcher } from 'undici';
+import { ProblemError } from '@sever/protocol';
+import type { Upstream } from '../sidecar-file';
+import { mediaType } from './headers';
+import type { HoldGate } from './hold-gate';
+
+/** A body up to this size goes out in one write; a longer one in pieces, so that a hold can stop it half-way. */
+const PIECE_BYTES = 64 * 1_024;
+
+export interface UpstreamRequest {
+  readonly upstream: Upstream;
+  readonly method: 'GET' | 'POST' | 'DELETE';
+  readonly headers: Record<string, string | string[]>;
+  readonly body: Buffer | undefined;
+  readonly gate: HoldGate;
+  /** Its abort destroys the upstream's socket before it returns. */
+  readonly signal: AbortSignal;
+  readonly dispatcher: Dispatcher;
+}
+
+/**
+ * Sends the request and returns with the response's headers; no limit of time, since a tool may run for hours.
+ *
+ * @throws ProblemError `upstream_unreachable`; the signal's reason.
+ */
+export async function sendUpstream(to: UpstreamRequest): Promise<Dispatcher.ResponseData> {
+  const { upstream, method, body, gate, signal, dispatcher } = to;
+  await gate.pass(signal);
+  const response = await request(upstream.url, {
+    method,
+    dispatcher,
+    signal,
+    headersTimeout: 0,
+    bodyTimeout: 0,
+    headers:
+      body === undefined ? to.headers : { ...to.headers, 'content-length': String(body.length) },
+    body:
+      body === undefined || body.length <= PIECE_BYTES
+        ? (body ?? null)
+        : pieces(body, gate, signal),
+  }).catch((cause: unknown) => {
+    signal.throwIfAborted();
+    throw unreachable(upstream, 'cannot be reached', cause);
+  });
+  const fault = faultOf(response);
+  if (fault === undefined) return response;
+  response.body.on('error', () => undefined).destroy();
+  throw unreachable(upstream, fault);
+}
+
+/** The bytes of the response, with a broken upstream told apart from everything else that can end the relay. */
+export async function* bytesOf(
+  response: Dispatcher.ResponseData,
+  upstream: Upstream,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of response.body) yield chunk as Buffer;
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw unreachable(upstream, 'broke off', cause);
+  }
+}
+
+/**
+ * A redirect would take the agent, and its token, around the sidecar. A packed event stream cannot be handed on event
+ * by event.
+ */
+function faultOf(response: Dispatcher.ResponseData): string | undefined {
+  const { statusCode, headers } = response;
+  if (statusCode >= 300 && statusCode < 400) return 'redirects; give its final address as url';
+  const packed = (headers['content-encoding'] ?? 'identity') !== 'identity';
+  if (packed && mediaType(headers['content-type']) === 'text/event-stream') {
+    return 'compresses its event stream though it was asked not to';
+  }
+  return undefined;
+}
+
+function unreachable(upstream: Upstream, what: string, cause?: unknown): ProblemError {
+  return new ProblemError(
+    'upstream_unreachable',
+    `The tool server ${upstream.name} ${what}`,
+    {},
+    {
+      cause,
+    },
+  );
+}
+
+async function* pieces(body: Buffer, gate: HoldGate, signal: AbortSignal): AsyncGenerator<Buffer> {
+  for (let at = 0; at < body.length; at += PIECE_BYTES) {
+    await gate.pass(signal);
+    yield body.subarray(at, at + PIECE_BYTES);
+  }
+}

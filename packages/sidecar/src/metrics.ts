@@ -1,0 +1,63 @@
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import type { Decision, Enforcer } from './enforcer';
+
+/** What `/metrics` shows. One registry per sidecar, so that several live in one process. */
+export class Metrics {
+  readonly registry = new Registry();
+  private readonly decisions = new Counter({
+    name: 'sever_sidecar_decisions_total',
+    help: 'Decisions by code; allow for those let through',
+    labelNames: ['code'] as const,
+    registers: [this.registry],
+  });
+  private readonly stale = new Counter({
+    name: 'sever_sidecar_stale_admissions_total',
+    help: 'Calls let through without a valid lease (best_effort)',
+    registers: [this.registry],
+  });
+  private readonly cut = new Counter({
+    name: 'sever_sidecar_cut_calls_total',
+    help: 'Proxied calls cut in flight, by code',
+    labelNames: ['code'] as const,
+    registers: [this.registry],
+  });
+
+  constructor(enforcer: Pick<Enforcer, 'state'>) {
+    this.gauge('sever_sidecar_in_flight', 'Calls in flight', () => enforcer.state().inFlight);
+    this.gauge(
+      'sever_sidecar_lease_left_seconds',
+      'What is left of the lease; 0 without one',
+      () => enforcer.state().leaseLeftMs / 1_000,
+    );
+    this.gauge(
+      'sever_sidecar_applied_seq',
+      'Newest entry of the revocation stream in force here',
+      () => enforcer.state().applied,
+    );
+    this.gauge('sever_sidecar_epoch', 'Epoch of that entry', () => enforcer.state().epoch);
+    this.gauge('sever_sidecar_ready', '1 while calls can be let through', () =>
+      enforcer.state().ready ? 1 : 0,
+    );
+    collectDefaultMetrics({ register: this.registry });
+  }
+
+  decided(decision: Decision): void {
+    this.decisions.inc({ code: decision.decision === 'allow' ? 'allow' : decision.code });
+    if (decision.decision === 'allow' && decision.stale) this.stale.inc();
+  }
+
+  wasCut(code: string): void {
+    this.cut.inc({ code });
+  }
+
+  private gauge(name: string, help: string, read: () => number): void {
+    new Gauge({
+      name,
+      help,
+      registers: [this.registry],
+      collect() {
+        this.set(read());
+      },
+    });
+  }
+}

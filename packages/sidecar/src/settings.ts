@@ -1,0 +1,73 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { SidecarError } from './sidecar-error';
+import { EP_NAME, readSidecarFile, type Upstream } from './sidecar-file';
+
+export interface Settings {
+  /** The control plane. */
+  readonly url: string;
+  readonly enrolmentKey: string;
+  readonly name: string;
+  readonly mode: 'strict' | 'best_effort';
+  readonly host: string;
+  /** 0 lets the system pick one. */
+  readonly port: number;
+  /** Where this sidecar's enforcement point keeps its keys. */
+  readonly keyDirectory: string;
+  readonly upstreams: readonly Upstream[];
+}
+
+const Environment = z.object({
+  SEVER_URL: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).optional(),
+  SEVER_ENROLMENT_KEY: z
+    .string({
+      error:
+        'is not set. Give it an enrolment key (POST /v1/enrolment-keys makes one) or the bootstrap key of the control plane',
+    })
+    .min(1),
+  SEVER_SIDECAR_NAME: z.string().regex(EP_NAME, `must match ${EP_NAME.source}`).optional(),
+  SEVER_MODE: z.enum(['strict', 'best_effort'], 'must be strict or best_effort').optional(),
+  SEVER_SIDECAR_HOST: z.string().min(1).optional(),
+  SEVER_SIDECAR_PORT: z
+    .string()
+    .regex(/^\d{1,5}$/, 'must be a port from 0 to 65535 (0 picks one)')
+    .transform(Number)
+    .refine((port) => port <= 65_535, 'must be a port from 0 to 65535 (0 picks one)')
+    .optional(),
+  SEVER_DATA_DIR: z.string().min(1).optional(),
+});
+
+/**
+ * Reads the file, if one is named, and lays the environment over it. An empty variable counts as unset.
+ *
+ * @throws SidecarError whose message names the variable, or the file and line, and what to do about it.
+ */
+export function readSettings(
+  env: Readonly<Record<string, string | undefined>>,
+  configFile?: string,
+): Settings {
+  const file = configFile === undefined ? undefined : readSidecarFile(configFile);
+  const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
+  const parsed = Environment.safeParse(set);
+  if (!parsed.success) {
+    throw new SidecarError(
+      parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`).join('\n'),
+    );
+  }
+  const given = parsed.data;
+  const name = given.SEVER_SIDECAR_NAME ?? file?.name ?? 'sidecar';
+  return {
+    url: given.SEVER_URL ?? 'http://127.0.0.1:7400',
+    enrolmentKey: given.SEVER_ENROLMENT_KEY,
+    name,
+    mode: given.SEVER_MODE ?? file?.mode ?? 'strict',
+    host: given.SEVER_SIDECAR_HOST ?? '127.0.0.1',
+    port: given.SEVER_SIDECAR_PORT ?? 7410,
+    keyDirectory: join(given.SEVER_DATA_DIR ?? defaultDataDirectory(), 'ep', name),
+    upstreams: file?.upstreams ?? [],
+  };
+}
+
+function defaultDataDirectory(): string {
+  return process.getuid?.() === 0 ? '/var/lib/sever' : '.sever';
+}

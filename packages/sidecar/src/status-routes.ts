@@ -1,0 +1,51 @@
+import { problem, type SidecarState } from '@sever/protocol';
+import type { FastifyInstance } from 'fastify';
+import type { Enforcer } from './enforcer';
+import type { Metrics } from './metrics';
+import { sendProblem } from './problem-reply';
+import { STOPPING } from './refusal';
+import type { Upstream } from './sidecar-file';
+
+export interface StatusParts {
+  readonly enforcer: Enforcer;
+  readonly metrics: Metrics;
+  readonly upstreams: readonly Upstream[];
+  isStopping(): boolean;
+}
+
+/** `/state`, `/metrics`, `/healthz` (the process lives, whatever its lease) and `/readyz` (calls can be let through). */
+export function registerStatus(app: FastifyInstance, parts: StatusParts): void {
+  const { enforcer, metrics, upstreams } = parts;
+  app.get('/healthz', () => ({ status: 'ok' }));
+  app.get('/readyz', (_request, reply) => {
+    const { ready, darkBecause } = enforcer.state();
+    if (parts.isStopping()) return sendProblem(reply, STOPPING);
+    if (darkBecause !== null) {
+      return sendProblem(reply, problem('unavailable', `Everything is refused: ${darkBecause}`));
+    }
+    if (!ready) return sendProblem(reply, problem('enforcement_stale', 'There is no valid lease'));
+    return reply.send({ status: 'ready' });
+  });
+  app.get('/state', (): SidecarState => stateOf(enforcer, upstreams));
+  app.get('/metrics', async (_request, reply) =>
+    reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
+  );
+}
+
+function stateOf(enforcer: Enforcer, upstreams: readonly Upstream[]): SidecarState {
+  const state = enforcer.state();
+  return {
+    id: state.id,
+    name: state.name,
+    tenant: state.tenant,
+    boot_id: state.bootId,
+    mode: state.mode,
+    ready: state.ready,
+    epoch: state.epoch,
+    applied: state.applied,
+    lease_left_ms: state.leaseLeftMs,
+    in_flight: state.inFlight,
+    stale_admissions: state.staleAdmissions,
+    upstreams: upstreams.map(({ name, kind, url }) => ({ name, kind, url })),
+  };
+}
