@@ -1,0 +1,256 @@
+import type { LeaseGrant, LeaseRefusal, LeaseReply } from '@sever/protocol';
+import type { Instant } from './clock';
+import { LapseWatch } from './lapse-watch';
+import { LeaseKeeper, type SentLeaseRequest } from './lease-keeper';
+import type { Alarm, Effect, MachineEvent, Standing } from './machine-events';
+import { StreamFollower } from './stream-follower';
+
+const DROP_EVERY_MS = 10_000;
+
+/**
+ * The enforcement point, as a pure state machine: events and clock readings in, effects out. It does no I/O, owns no
+ * timer and reads no clock, so a model can run it under any schedule of losses, repeats and crashes.
+ *
+ * Each rule of the protocol is a method of its own; a model takes one out by overriding it.
+ */
+export class Machine extends StreamFollower {
+  protected readonly lease = new LeaseKeeper();
+  protected readonly lapse = new LapseWatch();
+  private booted = false;
+  private nextLeaseAt = Infinity;
+  private lastDrop = 0;
+  private leaseRevoked = false;
+  private revokedSelf = false;
+
+  handle(event: MachineEvent, at: Instant): Effect[] {
+    this.effects = [];
+    if (this.dark !== null) return this.effects;
+    this.observeClock(at);
+    this.dispatch(event, at);
+    this.watchSelf();
+    this.watchLease(at);
+    this.runDue(at);
+    return this.effects;
+  }
+
+  /** Monotonic moment of the next `tick` that can matter. */
+  nextDeadline(): number {
+    if (this.dark !== null) return Infinity;
+    return Math.min(
+      this.isLapsable() ? this.lapse.nextAt(this.lease.until) : Infinity,
+      this.snapshotRetry.nextAt,
+      this.catchUp.nextAt,
+      this.pulses.nextAt,
+      this.receipts.dueAt ?? Infinity,
+      this.canLease() ? this.nextLeaseAt : Infinity,
+    );
+  }
+
+  /** What a decision at this moment stands on. A suspended machine's first look voids the lease before it answers. */
+  standing(at: Instant): Standing {
+    this.observeClock(at);
+    if (this.dark !== null || this.revokedSelf) return 'dark';
+    if (!this.booted) return 'starting';
+    if (this.lease.isValid(at.mono)) return 'fresh';
+    return this.options.mode === 'strict' ? 'no_lease' : 'stale';
+  }
+
+  /** Milliseconds since the Unix epoch for `exp`: a wall clock set back revives nothing. */
+  now(at: Instant): number {
+    return Math.max(at.wall, this.signedNow);
+  }
+
+  leaseLeftMs(at: Instant): number {
+    return this.lease.leftMs(at.mono);
+  }
+
+  get darkBecause(): string | null {
+    if (this.dark !== null) return this.dark;
+    return this.revokedSelf
+      ? 'this enforcement point, or the key it enrolled with, is revoked'
+      : null;
+  }
+
+  /** Refuse everything from now on, for a reason outside the protocol (lock lost, closing). */
+  goDark(alarm: Alarm): Effect[] {
+    this.effects = [];
+    this.darken(alarm);
+    return this.effects;
+  }
+
+  private dispatch(event: MachineEvent, at: Instant): void {
+    switch (event.type) {
+      case 'start':
+      case 'connected':
+      case 'suspect':
+        return this.resynchronise(at);
+      case 'disconnected':
+        return this.loseSync();
+      case 'entry':
+        return this.onEntry(event, at);
+      case 'pulse':
+        return this.onPulse(event.pulse, at);
+      case 'emergency':
+        return this.onEmergency(event.emergency);
+      case 'snapshot':
+        return this.onSnapshot(event, at);
+      case 'snapshot_failed':
+        return this.onSnapshotFailed(event.nonce, at);
+      case 'range':
+        if (event.epoch !== this.chain.epoch) return this.drop('older_epoch');
+        return this.follow(this.catchUp.answered(this.chain.applied, event.compacted, at.mono), at);
+      case 'range_failed':
+        return this.catchUp.failed(at.mono);
+      case 'lease':
+        return this.onLease(event.reply, at);
+      case 'lease_failed':
+        if (this.lease.answered(event.nonce) !== undefined) this.leaseSoon(at);
+        return;
+      case 'tick':
+        return;
+    }
+  }
+
+  protected onLoss(): void {
+    // A reply to a request from before the loss could renew a lease without having caught up.
+    this.lease.forgetRequests();
+  }
+
+  protected onProgress(): void {
+    const ready = this.lease.takeWaiting((grant) => this.isCaughtUp(grant));
+    if (ready !== null) this.beginLease(ready.sent, ready.grant);
+  }
+
+  protected onSynced(at: Instant): void {
+    this.nextLeaseAt = at.mono;
+  }
+
+  protected lastCaughtUp(): { readonly mono: number; readonly now: number } | null {
+    return this.lease.lastCaughtUp;
+  }
+
+  // LEASE
+
+  private onLease(reply: LeaseReply, at: Instant): void {
+    const sent = this.answeredRequest(reply);
+    if (sent === undefined) return this.drop('unexpected_lease');
+    if (reply.type === 'lease-refused') return this.onLeaseRefused(reply.code, at);
+    this.signedNow = Math.max(this.signedNow, reply.now);
+    if (reply.epoch > this.chain.epoch) return this.onNewerEpoch(reply.epoch, at);
+    if (reply.epoch < this.chain.epoch) return this.drop('older_epoch');
+    if (sent.epoch === reply.epoch && reply.head < sent.applied)
+      return this.diverge(`the control plane's head ${reply.head} is behind ${sent.applied}`);
+    if (this.isCaughtUp(reply)) return this.beginLease(sent, reply);
+    this.lease.await(sent, reply);
+    this.askRange(reply.head, at);
+  }
+
+  private onLeaseRefused(code: LeaseRefusal['code'], at: Instant): void {
+    switch (code) {
+      case 'boot_unknown':
+        this.loseSync();
+        return this.snapshotRetry.failed(at.mono);
+      case 'divergence':
+        return this.diverge('the control plane holds another digest than this enforcement point');
+      case 'revoked':
+        this.leaseRevoked = true;
+    }
+  }
+
+  /** A reply counts once, for the boot and the request that it answers. */
+  protected answeredRequest(reply: LeaseReply): SentLeaseRequest | undefined {
+    if (reply.boot_id !== this.options.bootId || reply.ep !== this.options.ep) return undefined;
+    return this.lease.answered(reply.nonce);
+  }
+
+  protected isCaughtUp(grant: LeaseGrant): boolean {
+    return grant.epoch === this.chain.epoch && grant.head <= this.chain.applied;
+  }
+
+  protected leaseStart(sent: SentLeaseRequest): number {
+    return sent.at.mono;
+  }
+
+  private beginLease(sent: SentLeaseRequest, grant: LeaseGrant): void {
+    this.lease.begin(sent, grant, this.leaseStart(sent));
+    this.booted = true;
+    this.leaseRevoked = false;
+    if (this.signedNow - this.lastDrop > DROP_EVERY_MS) {
+      this.view.drop(this.signedNow);
+      this.lastDrop = this.signedNow;
+    }
+    this.nextLeaseAt = Math.min(this.nextLeaseAt, sent.at.mono + grant.valid_ms / 4);
+  }
+
+  private askLease(at: Instant): void {
+    const { epoch, applied, digest } = this.chain;
+    const nonce = this.options.nonce();
+    this.lease.request({ nonce, at, epoch, applied });
+    this.nextLeaseAt = at.mono + this.lease.validMs / 4;
+    this.emit({ type: 'request_lease', nonce, epoch, applied, digest });
+    // Receipts are not acknowledged: the last one goes along with each lease request.
+    if (this.receipts.appliedAt !== null) this.emitReceipt(at);
+  }
+
+  private leaseSoon(at: Instant): void {
+    const wait = Math.min(this.lease.validMs / 4, 500 * (1 + this.options.random()));
+    this.nextLeaseAt = Math.min(this.nextLeaseAt, at.mono + wait);
+  }
+
+  protected canLease(): boolean {
+    return this.snapshotHeld && this.synced;
+  }
+
+  // LAPSE and CLOCK
+
+  private observeClock(at: Instant): void {
+    if (this.lease.observe(at)) this.nextLeaseAt = at.mono;
+  }
+
+  private isLapsable(): boolean {
+    return this.options.mode === 'strict' && this.booted;
+  }
+
+  private watchLease(at: Instant): void {
+    if (this.dark !== null || !this.isLapsable()) return;
+    this.emit(...this.lapse.look(this.lease.isValid(at.mono), this.lease.until, at.mono));
+  }
+
+  // What time brings
+
+  private runDue(at: Instant): void {
+    if (this.dark !== null) return;
+    if (this.snapshotRetry.isDue(at.mono)) this.askSnapshot(at);
+    const missing = this.pulses.takeMissing(at.mono);
+    if (missing !== null) this.askRange(missing, at);
+    this.follow(this.catchUp.due(this.chain.applied, at.mono), at);
+    if (this.canLease() && at.mono >= this.nextLeaseAt) this.askLease(at);
+    if (this.receipts.dueAt !== null && at.mono >= this.receipts.dueAt) this.emitReceipt(at);
+  }
+
+  private emitReceipt(at: Instant): void {
+    this.receipts.sent(at.mono);
+    const { epoch, applied, digest } = this.chain;
+    const appliedAt = this.receipts.appliedAt ?? at.mono;
+    const body = { epoch, applied, digest, nacks: this.denials.nacks(), appliedAt };
+    this.emit({ type: 'receipt', body });
+  }
+
+  /** A kill of this enforcement point, or of the key it enrolled with, darkens it until lifted. */
+  private watchSelf(): void {
+    const { ep, enrolmentKeyId } = this.options;
+    const denial =
+      this.view.suspensionOf(`enforcement_point:${ep}`) ??
+      (enrolmentKeyId ? this.view.suspensionOf(`enrolment_key:${enrolmentKeyId}`) : null);
+    const revoked = denial !== null || this.leaseRevoked;
+    if (revoked && !this.revokedSelf)
+      this.emit(
+        { type: 'cut', because: 'dark' },
+        {
+          type: 'alarm',
+          alarm: { kind: 'revoked', detail: denial?.killId ?? 'no lease is given' },
+        },
+      );
+    this.revokedSelf = revoked;
+  }
+}
