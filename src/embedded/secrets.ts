@@ -1,0 +1,32 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { createFile, readIfThere } from '../broker/whole-file';
+
+/** What is kept under which name in the data dir, each readable by its owner alone. */
+const GENERATE = {
+  /** 32 bytes, base64url: seals signing keys. */
+  'master.key': () => randomBytes(32).toString('base64url'),
+  /** The first API key, if none is configured. */
+  'bootstrap.key': () => `sk_${randomBytes(32).toString('base64url')}`,
+  'postgres.password': () => randomBytes(24).toString('base64url'),
+} as const;
+
+export type SecretName = keyof typeof GENERATE;
+
+/** Reads the secret, or makes one up and keeps it; `created` tells the two apart. Safe when two ask at once. */
+export async function readOrCreateSecret(
+  dataDir: string,
+  name: SecretName,
+): Promise<{ value: string; created: boolean }> {
+  mkdirSync(dataDir, { recursive: true });
+  const file = join(dataDir, name);
+  const created = createFileUnlessThere(file, name);
+  const value = readIfThere(file)?.trim();
+  if (!value) throw new Error(`${file} is empty; restore it, or remove it to have a new one made`);
+  return { value, created };
+}
+
+function createFileUnlessThere(file: string, name: SecretName): boolean {
+  return readIfThere(file) === null && createFile(file, `${GENERATE[name]()}\n`, 0o600);
+}
