@@ -26,11 +26,14 @@ export function allRequests(kind: EpRequest): string {
   return `${PREFIX}.${kind}.*.*`;
 }
 
+const REQUEST = new RegExp(
+  `^sever\\.v1\\.(?:${EP_REQUESTS.join('|')})\\.([A-Za-z0-9_-]{1,64})\\.([A-Za-z0-9_-]{1,64})$`,
+);
+
 /** The enforcement point that a request's subject names. The broker's permissions make it the sender. */
 export function requestSender(subject: string): { tenant: string; ep: string } | null {
-  const parts = subject.split('.');
-  const [, , , tenant, ep] = parts;
-  return parts.length === 5 && tenant && ep ? { tenant, ep } : null;
+  const [, tenant, ep] = REQUEST.exec(subject) ?? [];
+  return tenant !== undefined && ep !== undefined ? { tenant, ep } : null;
 }
 
 /** Prefix of the inboxes that only this enforcement point may subscribe to. */
@@ -38,9 +41,16 @@ export function inboxPrefix(tenant: string, ep: string): string {
   return `_R.${token(tenant)}.${token(ep)}`;
 }
 
-/** May a reply go there? Only into the inbox of the enforcement point that asked. */
+/** May a reply go there? Only into the inbox of the enforcement point that asked, and never to a wildcard. */
 export function isOwnInbox(reply: string, tenant: string, ep: string): boolean {
-  return reply.startsWith(`${inboxPrefix(tenant, ep)}.`);
+  const prefix = `${inboxPrefix(tenant, ep)}.`;
+  return (
+    reply.startsWith(prefix) &&
+    reply
+      .slice(prefix.length)
+      .split('.')
+      .every((part) => TOKEN.test(part))
+  );
 }
 
 /** What the broker lets one enforcement point do, and nothing else. */

@@ -69,8 +69,10 @@ export class DenialView {
       const floor = this.floors.get(subject);
       if (floor !== undefined && isBelowFloor(generation, floor.generation))
         return { subject, killId: floor.killId, terminal: true };
-      suspended ??= this.suspensionOf(subject);
-      if (suspended?.terminal) return suspended;
+      const order = this.suspensionOf(subject);
+      // An emergency is a kill: it outranks a suspension found nearer the root.
+      if (order?.terminal) return order;
+      suspended ??= order;
     }
     return suspended;
   }
@@ -86,13 +88,9 @@ export class DenialView {
 
   raiseFloor(subject: string, floor: Floor): void {
     const present = this.floors.get(subject);
-    if (present === undefined || present.generation < floor.generation) {
-      this.floors.set(subject, floor);
-    } else {
-      // A repeated kill: the floor stands, and must be kept as long as the latest order asks.
-      if (present.keepUntil >= floor.keepUntil) return;
-      this.floors.set(subject, { ...present, keepUntil: floor.keepUntil });
-    }
+    const merged = present === undefined ? floor : mergeFloors(present, floor);
+    if (merged === present) return;
+    this.floors.set(subject, merged);
     this.version += 1;
   }
 
@@ -169,6 +167,19 @@ export class DenialView {
   *floorEntries(): IterableIterator<[string, Floor]> {
     yield* this.floors;
   }
+}
+
+/**
+ * The higher generation, kept as long as either order asks: the database's clock may step back between two kills. Of two
+ * orders with one generation the first raised it, and ids grow with time; without that rule the order named in a
+ * refusal would depend on which message came first.
+ */
+function mergeFloors(a: Floor, b: Floor): Floor {
+  const first =
+    a.generation > b.generation || (a.generation === b.generation && a.killId <= b.killId);
+  const raised = first ? a : b;
+  const keepUntil = Math.max(a.keepUntil, b.keepUntil);
+  return raised.keepUntil === keepUntil ? raised : { ...raised, keepUntil };
 }
 
 function forget(
