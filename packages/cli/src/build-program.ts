@@ -1,0 +1,39 @@
+import { Command } from 'commander';
+import type { CliIo } from './cli-io';
+import { addFindCommand } from './commands/find';
+import { addKillCommand } from './commands/kill';
+import { addKillsCommand } from './commands/kills';
+import { addStatusCommand } from './commands/status';
+import { addTreeCommand } from './commands/tree';
+import { addWatchCommand } from './commands/watch';
+
+/**
+ * The program with every command of this package. It throws commander's errors instead of ending the process; `run`
+ * turns them and refusals into exit codes. More commands can be added with `program.command(…)`.
+ *
+ * @example
+ * const program = buildProgram(processIo());
+ * program.command('demo').action(() => runDemo());
+ */
+export function buildProgram(io: CliIo): Command {
+  const program = new Command('sever')
+    .description('Sever: cut AI agents and everything they spawned, and see that they are cut.')
+    .option('--url <url>', 'control plane (SEVER_URL; default http://127.0.0.1:7400)')
+    .option('--key <key>', 'API key; SEVER_KEY keeps it out of the process list')
+    .option('--json', 'one JSON document instead of text (watch: NDJSON)')
+    .exitOverride()
+    .showHelpAfterError('(add --help for how to use it)')
+    .configureOutput({
+      writeOut: (text) => io.stdout.write(text),
+      writeErr: (text) => io.stderr.write(text),
+      // A misspelt --key=… must not print what follows.
+      outputError: (text, write) => write(text.replace(/(option '--?[^'=]*=)[^']*/, '$1…')),
+    });
+  addKillCommand(program, io);
+  addFindCommand(program, io);
+  addTreeCommand(program, io);
+  addKillsCommand(program, io);
+  addWatchCommand(program, io);
+  addStatusCommand(program, io);
+  return program;
+}

@@ -1,0 +1,48 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** Where text goes. */
+export interface TextSink {
+  write(text: string): unknown;
+  readonly isTTY?: boolean | undefined;
+}
+
+/** Everything that a command takes from the outside world. */
+export interface CliIo {
+  readonly stdout: TextSink;
+  readonly stderr: TextSink;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly fetch: typeof globalThis.fetch;
+  /** Wall clock, milliseconds since the epoch. */
+  readonly now: () => number;
+  /** Resolves after so many milliseconds; rejects when the signal is aborted. */
+  readonly delay: (ms: number, signal?: AbortSignal) => Promise<unknown>;
+  /** A new Idempotency-Key. */
+  readonly newIdempotencyKey: () => string;
+  /** Calls the listener at Ctrl-C or SIGTERM. @returns what removes it */
+  readonly onInterrupt: (listener: () => void) => () => void;
+  /** Records the exit code of the command that ran. */
+  readonly setExitCode: (code: number) => void;
+}
+
+/** The io of this process. */
+export function processIo(): CliIo {
+  return {
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    fetch: globalThis.fetch,
+    now: Date.now,
+    delay: (ms, signal) => delay(ms, undefined, signal ? { signal } : {}),
+    newIdempotencyKey: randomUUID,
+    onInterrupt: (listener) => {
+      process.on('SIGINT', listener).on('SIGTERM', listener);
+      return () => {
+        process.off('SIGINT', listener).off('SIGTERM', listener);
+      };
+    },
+    setExitCode: (code) => {
+      process.exitCode = code;
+    },
+  };
+}

@@ -1,0 +1,22 @@
+import type { List } from '@sever/protocol';
+import type { PageQuery } from './sever-client';
+
+/**
+ * Every item of a paged list, in order.
+ *
+ * @param read one page; `cursor` is absent for the first
+ * @param most stop after this many items; default: all
+ */
+export async function allPages<T>(
+  read: (page: PageQuery) => Promise<List<T>>,
+  most = Number.POSITIVE_INFINITY,
+): Promise<List<T>> {
+  const items: T[] = [];
+  let cursor: string | null = null;
+  do {
+    const page: List<T> = await read(cursor === null ? { limit: 500 } : { limit: 500, cursor });
+    items.push(...page.items);
+    cursor = page.next_cursor;
+  } while (cursor !== null && items.length < most);
+  return { items, next_cursor: cursor };
+}
