@@ -78,13 +78,15 @@ export class ProblemError extends Error {
   }
 }
 
+/** Extras add members; they never replace the standard ones. */
 export function problem(code: ProblemCode, detail: string, extras: ProblemExtras = {}): Problem {
-  return {
+  const standard = {
     type: `urn:sever:problem:${code}`,
     title: code.replaceAll('_', ' '),
     status: PROBLEM_STATUS[code],
     code,
     detail,
-    ...extras,
-  };
+  } as const;
+  // The first spread sets the order in which members are written, the last one their values.
+  return { ...standard, ...extras, ...standard };
 }

@@ -28,7 +28,8 @@ export const ApiKeyCreated = z.object({
 export type ApiKeyCreated = z.infer<typeof ApiKeyCreated>;
 export const ApiKeyInfo = z.object({
   id: z.string(),
-  role: Role,
+  /** `bootstrap` is the first key of a tenant, which holds every role. */
+  role: z.enum([...KEY_ROLES, 'bootstrap']),
   name: z.string(),
   created_at: Timestamp,
   expires_at: Timestamp,

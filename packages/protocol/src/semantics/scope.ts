@@ -17,7 +17,7 @@ const HTTP = new RegExp(
   `^http:(\\*|[A-Z]{1,16}:(\\*|${UPSTREAM}/(${VISIBLE}*\\*?)|[a-z0-9-]{1,32}\\*))$`,
 );
 
-export function isScope(text: string): text is Scope {
+export function isScope(text: string): boolean {
   return text.length <= MAX_SCOPE_LENGTH && (TOOL.test(text) || HTTP.test(text));
 }
 
