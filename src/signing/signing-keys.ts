@@ -59,18 +59,26 @@ export class SigningKeys {
     const name = `${tenant}/${purpose}`;
     const cached = this.public.get(name);
     if (cached && performance.now() - cached.at < CACHE_MS) return cached.keys;
-    const keys = this.liveKey(tenant, purpose).then(() =>
-      this.work.forTenant(tenant, async (manager) => {
-        const rows: KeyRow[] = await manager.query(
-          `SELECT public_jwk FROM signing_key WHERE tenant = $1 AND purpose = $2 AND state <> 'dead' ORDER BY created_at`,
-          [tenant, purpose],
-        );
-        return rows.map((row) => row.public_jwk);
-      }),
-    );
+    const keys = this.work.forTenant(tenant, async (manager) => {
+      const rows: KeyRow[] = await manager.query(
+        `SELECT public_jwk FROM signing_key WHERE tenant = $1 AND purpose = $2 AND state <> 'dead' ORDER BY created_at`,
+        [tenant, purpose],
+      );
+      // What does not exist is not remembered: the tenant may be one that a stranger's token made up.
+      if (rows.length === 0) this.public.delete(name);
+      return rows.map((row) => row.public_jwk);
+    });
     keys.catch(() => this.public.delete(name));
     this.public.set(name, { at: performance.now(), keys });
     return keys;
+  }
+
+  /** Token keys of every tenant, for the public key set. */
+  async allPublicTokenKeys(): Promise<PublicJwk[]> {
+    const rows = await this.work.querySystem<KeyRow>(
+      `SELECT public_jwk FROM signing_key WHERE purpose = 'token' AND state <> 'dead' ORDER BY created_at`,
+    );
+    return rows.map((row) => row.public_jwk);
   }
 
   /** One JWS Compact string over exactly these bytes (RFC 7515), EdDSA. */

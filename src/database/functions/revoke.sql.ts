@@ -79,7 +79,10 @@ export const revokeSql = [
      FOR ord IN SELECT value FROM jsonb_array_elements(p_orders) LOOP
        outcome := NULL;
        idem := nullif(ord->'idempotency', 'null');
-       IF idem IS NOT NULL THEN
+       -- Sent again because the answer to its COMMIT was lost: the same order, once.
+       IF EXISTS (SELECT FROM revocation WHERE tenant = p_tenant AND id = ord->>'id') THEN
+         outcome := jsonb_build_object('replay', ord->>'id');
+       ELSIF idem IS NOT NULL THEN
          -- Waits for a concurrent first user of the key, because its row is not committed yet.
          INSERT INTO idempotency_key (tenant, principal_id, key, fingerprint, order_id, created_at)
          VALUES (p_tenant, idem->>'principal_id', idem->>'key', decode(idem->>'fingerprint', 'hex'), ord->>'id', clock_timestamp())

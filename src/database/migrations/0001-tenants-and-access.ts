@@ -21,6 +21,8 @@ export class TenantsAndAccess1000000000001 implements MigrationInterface {
       CREATE TABLE tenant (
         id text PRIMARY KEY,
         name text NOT NULL UNIQUE,
+        -- The iss of its tokens, settled at the first start; tokens outlive a change of port.
+        issuer text,
         lease_valid_ms integer NOT NULL DEFAULT 10000 CHECK (lease_valid_ms BETWEEN 2000 AND 600000),
         -- Leases given under the former policy are still out for a while: containment counts with the longer one.
         lease_valid_ms_before integer NOT NULL DEFAULT 10000,

@@ -1,0 +1,46 @@
+import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
+import { ProblemError } from '@sever/protocol';
+import { Authenticator } from './authenticator';
+import { POLICY, type AuthenticatedRequest, type Policy } from './policy';
+import type { Principal, RoleName } from './principal';
+
+/** Global, and denies by default: who may call a route stands on the route; everything else is refused. */
+@Injectable()
+export class AccessGuard implements CanActivate {
+  constructor(
+    private readonly reflector: Reflector,
+    private readonly authenticator: Authenticator,
+  ) {}
+
+  async canActivate(context: ExecutionContext): Promise<boolean> {
+    if (context.getType() !== 'http') return true; // the live gateway authenticates its own handshake
+    const policy = this.reflector.get<Policy | undefined>(POLICY, context.getHandler());
+    if (policy === undefined)
+      throw new ProblemError('forbidden', 'This route has no access policy.');
+    if ('public' in policy) return true;
+    const request = context.switchToHttp().getRequest<AuthenticatedRequest>();
+    const principal = await this.authenticator.authenticate(request.raw.rawHeaders);
+    await this.authenticator.refuseDead(principal, policy.asksForAuthority ?? false);
+    if (!policy.roles.some((role) => holds(principal, role)))
+      throw new ProblemError(
+        'forbidden',
+        `This call takes one of the roles ${policy.roles.join(', ')}; use a key that holds one.`,
+      );
+    request.principal = principal;
+    return true;
+  }
+}
+
+export function holds(principal: Principal, role: RoleName): boolean {
+  switch (principal.kind) {
+    case 'key':
+      return principal.roles.has(role);
+    case 'agent':
+      return role === 'agent';
+    case 'enforcement_point':
+      return role === 'enforcement_point';
+    case 'enroller':
+      return role === 'enroller';
+  }
+}

@@ -1,0 +1,26 @@
+import { Global, Module } from '@nestjs/common';
+import { APP_GUARD } from '@nestjs/core';
+import { AccessGuard } from './access.guard';
+import { AccessStore } from './access.store';
+import { Authenticator } from './authenticator';
+import { Keys } from './keys';
+import { KeysController } from './keys.controller';
+import { PolicyCheck } from './policy-check';
+import { Tenants } from './tenants';
+import { TokenAuthenticator } from './token-authenticator';
+
+@Global()
+@Module({
+  controllers: [KeysController],
+  providers: [
+    AccessStore,
+    Authenticator,
+    Keys,
+    PolicyCheck,
+    Tenants,
+    TokenAuthenticator,
+    { provide: APP_GUARD, useClass: AccessGuard },
+  ],
+  exports: [Authenticator, Tenants],
+})
+export class AccessModule {}

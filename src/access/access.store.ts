@@ -1,0 +1,65 @@
+import { Injectable } from '@nestjs/common';
+import { UnitOfWork } from '../database/unit-of-work';
+
+export interface KeyRow {
+  source: 'api' | 'enrolment' | 'access';
+  tenant: string;
+  id: string;
+  owner_id: string;
+  role: string;
+  name: string;
+  valid: boolean;
+  stale_use: boolean;
+}
+
+const KEY_BY_HASH = `
+  SELECT 'api' AS source, tenant, id, principal_id AS owner_id, role, name,
+         revoked_at IS NULL AND expires_at > now() AS valid,
+         last_used_at IS NULL OR last_used_at < now() - interval '1 minute' AS stale_use
+  FROM api_key WHERE hash = $1
+  UNION ALL
+  SELECT 'enrolment', tenant, id, id, 'enroller', name, revoked_at IS NULL AND expires_at > now(),
+         last_used_at IS NULL OR last_used_at < now() - interval '1 minute'
+  FROM enrolment_key WHERE hash = $1
+  UNION ALL
+  SELECT 'access', tenant, id, id, 'enforcement_point', name, revoked_at IS NULL, false
+  FROM enforcement_point WHERE access_key_hash = $1`;
+
+export interface DenialRow {
+  subject: string;
+  order_id: string;
+  action: 'kill' | 'complete' | 'suspend';
+}
+
+@Injectable()
+export class AccessStore {
+  constructor(private readonly work: UnitOfWork) {}
+
+  /** Whose key has this hash? Before the answer there is no tenant, so this one question goes over all of them. */
+  async keyByHash(hash: Buffer): Promise<KeyRow | undefined> {
+    const [row] = await this.work.querySystem<KeyRow>(KEY_BY_HASH, [hash]);
+    return row;
+  }
+
+  /** `last_used_at` is kept to the minute, so that a busy key is not a hot row. */
+  async touch({ source, tenant, id }: KeyRow): Promise<void> {
+    const table = source === 'api' ? 'api_key' : 'enrolment_key';
+    await this.work.querySystem(
+      `UPDATE ${table} SET last_used_at = now() WHERE tenant = $1 AND id = $2`,
+      [tenant, id],
+    );
+  }
+
+  /** Why a token's lineage is dead now, by the database: the control plane never relies on a view of its own. */
+  async denialOf(
+    tenant: string,
+    subjects: string[],
+    generations: number[],
+  ): Promise<DenialRow | undefined> {
+    const [row] = await this.work.querySystem<DenialRow>(
+      `SELECT * FROM sever_denial($1, $2::text[], $3::bigint[])`,
+      [tenant, subjects, generations],
+    );
+    return row;
+  }
+}

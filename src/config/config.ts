@@ -1,0 +1,113 @@
+import { z } from 'zod';
+
+const url = (...schemes: string[]) =>
+  z
+    .string()
+    .refine((text) => schemes.some((scheme) => URL.canParse(text) && text.startsWith(scheme)), {
+      message: `must be a URL that starts with ${schemes.join(' or ')}`,
+    });
+const port = z.coerce.number().int().min(0).max(65_535);
+const flag = z.enum(['0', '1']).transform((text) => text === '1');
+
+/** Every setting of the control plane. `docs/settings.md` lists the same names. */
+const Environment = z.object({
+  SEVER_ENV: z.enum(['production', 'test']).default('production'),
+  SEVER_HOST: z.string().min(1).default('127.0.0.1'),
+  SEVER_PORT: port.default(7400),
+  SEVER_DATA_DIR: z.string().min(1).optional(),
+  SEVER_DATABASE_URL: url('postgres://', 'postgresql://').optional(),
+  SEVER_NATS_URL: url('nats://', 'tls://').optional(),
+  /** What enforcement points are told to connect to, when it differs from SEVER_NATS_URL. Comma-separated. */
+  SEVER_NATS_PUBLIC_URLS: z.string().min(1).optional(),
+  SEVER_NATS_CREDS: z.string().min(1).optional(),
+  SEVER_NATS_ACCOUNT_SEED_FILE: z.string().min(1).optional(),
+  SEVER_MASTER_KEY: z
+    .string()
+    .refine((text) => Buffer.from(text, 'base64url').length === 32, '32 bytes in base64url')
+    .optional(),
+  SEVER_BOOTSTRAP_KEY: z.string().min(32, 'at least 32 characters').max(256).optional(),
+  /** `iss` of tokens; by default the URL that the control plane listens on. */
+  SEVER_ISSUER: z.string().min(1).max(256).optional(),
+  SEVER_SAMPLE: flag.default(true),
+  SEVER_LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('warn'),
+  SEVER_FAILPOINTS: z.string().default(''),
+});
+
+export interface Config {
+  readonly env: 'production' | 'test';
+  readonly host: string;
+  readonly port: number;
+  readonly dataDir: string | undefined;
+  /** Absent: the embedded Postgres. */
+  readonly databaseUrl: string | undefined;
+  /** Absent: the embedded nats-server. */
+  readonly nats: OutsideNats | undefined;
+  readonly masterKey: string | undefined;
+  readonly bootstrapKey: string | undefined;
+  readonly issuer: string | undefined;
+  readonly sample: boolean;
+  readonly logLevel: string;
+  readonly failpoints: string;
+}
+
+export interface OutsideNats {
+  readonly url: string;
+  readonly publicUrls: readonly string[];
+  readonly credsFile: string;
+  readonly accountSeedFile: string;
+}
+
+/** A setting is missing or wrong: the start stops with this message and nothing else. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/** Reads the environment once. @throws ConfigError that names each bad setting and what it takes. */
+export function loadConfig(env: NodeJS.ProcessEnv): Config {
+  const given = Object.fromEntries(
+    Object.entries(env).filter(([name, value]) => name.startsWith('SEVER_') && value !== ''),
+  );
+  const parsed = Environment.safeParse(given);
+  if (!parsed.success)
+    throw new ConfigError(
+      parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('\n'),
+    );
+  const settings = parsed.data;
+  if (settings.SEVER_FAILPOINTS !== '' && settings.SEVER_ENV !== 'test')
+    throw new ConfigError('SEVER_FAILPOINTS: refused unless SEVER_ENV=test');
+  const outside =
+    settings.SEVER_DATABASE_URL !== undefined || settings.SEVER_NATS_URL !== undefined;
+  if (outside && settings.SEVER_MASTER_KEY === undefined)
+    throw new ConfigError(
+      'SEVER_MASTER_KEY: required with outside stores, because it seals the signing keys. Make one with: openssl rand -base64 32 | tr "+/" "-_" | tr -d "="',
+    );
+  return {
+    env: settings.SEVER_ENV,
+    host: settings.SEVER_HOST,
+    port: settings.SEVER_PORT,
+    dataDir: settings.SEVER_DATA_DIR,
+    databaseUrl: settings.SEVER_DATABASE_URL,
+    nats: outsideNats(settings),
+    masterKey: settings.SEVER_MASTER_KEY,
+    bootstrapKey: settings.SEVER_BOOTSTRAP_KEY,
+    issuer: settings.SEVER_ISSUER,
+    sample: settings.SEVER_SAMPLE && !outside,
+    logLevel: settings.SEVER_LOG_LEVEL,
+    failpoints: settings.SEVER_FAILPOINTS,
+  };
+}
+
+function outsideNats(settings: z.infer<typeof Environment>): OutsideNats | undefined {
+  const { SEVER_NATS_URL, SEVER_NATS_CREDS, SEVER_NATS_ACCOUNT_SEED_FILE } = settings;
+  if (SEVER_NATS_URL === undefined) return undefined;
+  if (SEVER_NATS_CREDS === undefined || SEVER_NATS_ACCOUNT_SEED_FILE === undefined)
+    throw new ConfigError(
+      'SEVER_NATS_URL: needs SEVER_NATS_CREDS and SEVER_NATS_ACCOUNT_SEED_FILE beside it. Make both with: npx sever broker init DIR',
+    );
+  return {
+    url: SEVER_NATS_URL,
+    publicUrls: settings.SEVER_NATS_PUBLIC_URLS?.split(',') ?? [SEVER_NATS_URL],
+    credsFile: SEVER_NATS_CREDS,
+    accountSeedFile: SEVER_NATS_ACCOUNT_SEED_FILE,
+  };
+}

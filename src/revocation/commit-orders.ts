@@ -1,0 +1,112 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Injectable } from '@nestjs/common';
+import { ProblemError } from '@sever/protocol';
+import { Failpoints } from '../config/failpoints';
+import { KillPool } from '../database/kill-pool';
+import type { SqlRefusal } from '../lineage/refusal';
+import type { Order } from './order';
+
+export interface CommittedOrder {
+  id: string;
+  created_at: string;
+  epoch: number;
+  lease_valid_ms: number;
+  entries: { seq: number; payload: string }[];
+}
+
+/** What `sever_revoke` says of one order. */
+export type Outcome = CommittedOrder | SqlRefusal | { replay: string } | { id: string; noop: true };
+
+interface Waiting {
+  order: Order;
+  resolve(outcome: Outcome): void;
+  reject(error: unknown): void;
+}
+
+const MAX_BATCH = 64;
+const ATTEMPTS = 5;
+/** Try again: serialization, deadlock, and everything after which it is unknown whether the commit happened. */
+const AGAIN = /^(40001|40P01|57P0[123]|08...|ECONN.*|EPIPE)$/;
+
+/**
+ * Commits orders. While one of a tenant is on its way, later ones wait in memory and go together: one fence, one lock of
+ * the head, one fsync for up to 64 of them.
+ */
+@Injectable()
+export class CommitOrders {
+  private readonly waiting = new Map<string, Waiting[]>();
+  private readonly busy = new Set<string>();
+
+  constructor(
+    private readonly pool: KillPool,
+    private readonly failpoints: Failpoints,
+  ) {}
+
+  /** Resolves once the database has committed the order, or refused it. */
+  submit(tenant: string, order: Order): Promise<Outcome> {
+    return new Promise((resolve, reject) => {
+      const queue = this.waiting.get(tenant) ?? [];
+      queue.push({ order, resolve, reject });
+      this.waiting.set(tenant, queue);
+      if (!this.busy.has(tenant)) void this.drain(tenant);
+    });
+  }
+
+  private async drain(tenant: string): Promise<void> {
+    this.busy.add(tenant);
+    for (let queue = this.waiting.get(tenant); queue && queue.length > 0;) {
+      const batch = queue.splice(0, MAX_BATCH);
+      try {
+        const outcomes = await this.commit(
+          tenant,
+          batch.map(({ order }) => order),
+        );
+        batch.forEach(({ resolve }, at) => resolve(outcomes[at] as Outcome));
+      } catch (error) {
+        // One bad order must not fail its neighbours: each is tried once more by itself.
+        if (batch.length === 1) batch[0]?.reject(error);
+        else await this.oneByOne(tenant, batch);
+      }
+    }
+    this.waiting.delete(tenant);
+    this.busy.delete(tenant);
+  }
+
+  private async oneByOne(tenant: string, batch: Waiting[]): Promise<void> {
+    for (const { order, resolve, reject } of batch)
+      await this.commit(tenant, [order]).then(([outcome]) => resolve(outcome as Outcome), reject);
+  }
+
+  /**
+   * An attempt whose answer was lost is sent again under the same ids: the fence makes it wait for the first one, and an
+   * order that is there already is answered as a replay. So the outcome is never guessed.
+   */
+  private async commit(tenant: string, orders: Order[]): Promise<Outcome[]> {
+    await this.failpoints.hit('kill.before_commit');
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const [row] = await this.pool.query<{ outcomes: Outcome[] }>(
+          `SELECT sever_revoke($1, $2) AS outcomes`,
+          [tenant, JSON.stringify(orders)],
+        );
+        await this.failpoints.hit('kill.after_commit');
+        return (row as { outcomes: Outcome[] }).outcomes;
+      } catch (error) {
+        if (!isWorthAnother(error)) throw error;
+        if (attempt === ATTEMPTS)
+          throw new ProblemError(
+            'unavailable',
+            'The database cannot be reached, and whether the order was committed is not known. Send it again with the same Idempotency-Key.',
+            {},
+            { cause: error },
+          );
+        await delay(50 * 2 ** attempt);
+      }
+    }
+  }
+}
+
+function isWorthAnother(error: unknown): boolean {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  return AGAIN.test(String(code)) || /Connection terminated|timeout exceeded/.test(String(message));
+}

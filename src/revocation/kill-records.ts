@@ -1,0 +1,78 @@
+import { Injectable } from '@nestjs/common';
+import { formatPosition, ProblemError, type Kill, type KillReceipt } from '@sever/protocol';
+import { Containments, type ContainmentOf, type OrderPosition } from '../enforcement/containments';
+import { RevocationStore, type RevocationRow } from './revocation.store';
+import { NO_ENFORCEMENT_POINTS, summarize } from './summary';
+
+/** The record of a kill as it stands at the moment it is read: what was ordered, what is proven, what is open. */
+@Injectable()
+export class KillRecords {
+  constructor(
+    private readonly store: RevocationStore,
+    private readonly containments: Containments,
+  ) {}
+
+  async get(tenant: string, id: string): Promise<Kill> {
+    const row = await this.find(tenant, id);
+    return (await this.toKills(tenant, [row]))[0] as Kill;
+  }
+
+  /** Waits, holding no connection, until the kill is contained or the time is up; then says how it stands. */
+  async contained(tenant: string, id: string, waitMs: number): Promise<Kill> {
+    const row = await this.find(tenant, id);
+    await this.containments.waitUntilContained(tenant, positionOf(row), waitMs);
+    return this.get(tenant, id);
+  }
+
+  async toKills(tenant: string, rows: RevocationRow[]): Promise<Kill[]> {
+    const found = await this.containments.of(tenant, rows.map(positionOf));
+    return rows.map((row, at) => toKill(row, found[at] as ContainmentOf));
+  }
+
+  async receipts(tenant: string, id: string): Promise<KillReceipt[]> {
+    const [found] = await this.containments.of(tenant, [positionOf(await this.find(tenant, id))]);
+    return found?.receipts ?? [];
+  }
+
+  async find(tenant: string, id: string): Promise<RevocationRow> {
+    const row = await this.store.find(tenant, id);
+    if (!row) throw new ProblemError('not_found', `There is no kill ${id}.`);
+    return row;
+  }
+}
+
+function positionOf(row: RevocationRow): OrderPosition {
+  return {
+    id: row.id,
+    epoch: Number(row.epoch),
+    seq: Number(row.last_seq),
+    leaseValidMs: row.lease_valid_ms,
+    createdAt: row.created_at,
+    replica: row.replica,
+    committedMonoMs: row.committed_mono_ms,
+  };
+}
+
+function toKill(row: RevocationRow, { state, containment }: ContainmentOf): Kill {
+  return {
+    id: row.id,
+    state,
+    action: row.action,
+    subject: row.subjects[0] as Kill['subject'],
+    subjects: row.subjects,
+    stream_token: formatPosition({ epoch: Number(row.epoch), seq: Number(row.last_seq) }),
+    reason: row.reason,
+    ticket: row.ticket,
+    created_at: row.created_at.toISOString(),
+    created_by: row.created_by,
+    summary: summarize(state, row.action, containment),
+    warnings: containment.required === 0 ? [NO_ENFORCEMENT_POINTS] : [],
+    ...(row.not_found.length > 0 ? { not_found: row.not_found } : {}),
+    cascade: {
+      state: row.cascade_state,
+      agents: row.cascade_agents,
+      credentials: row.cascade_credentials,
+    },
+    containment,
+  };
+}

@@ -1,0 +1,137 @@
+import { Body, Controller, Get, Headers, Param, Post, Query, Req, Res } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import {
+  CascadeList,
+  Kill,
+  KillAgentRequest,
+  KillList,
+  KillQuery,
+  KillReceiptList,
+  KillRequest,
+  ListQuery,
+} from '@sever/protocol';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { createZodDto, ZodResponse } from 'nestjs-zod';
+import { decodeCursor, decodeOffset, offsetPage, pageOf } from '../access/cursor';
+import { IdPipe } from '../access/id.pipe';
+import { Access, Caller, READERS } from '../access/policy';
+import type { AgentPrincipal, KeyPrincipal } from '../access/principal';
+import { KillSubjects } from './kill';
+import { KillRecords } from './kill-records';
+import { fingerprint, readIdempotencyKey } from './order';
+import { RevocationStore } from './revocation.store';
+import { readWait } from './wait';
+
+class KillRequestDto extends createZodDto(KillRequest) {}
+class KillAgentRequestDto extends createZodDto(KillAgentRequest) {}
+class KillDto extends createZodDto(Kill) {}
+class KillQueryDto extends createZodDto(KillQuery) {}
+class KillListDto extends createZodDto(KillList) {}
+class PageQueryDto extends createZodDto(ListQuery) {}
+class CascadeListDto extends createZodDto(CascadeList) {}
+class KillReceiptListDto extends createZodDto(KillReceiptList) {}
+
+const KILLERS = ['responder', 'playbook', 'lead', 'admin', 'service', 'agent'] as const;
+
+@ApiTags('stopping')
+@Controller('v1')
+export class KillsController {
+  constructor(
+    private readonly kills: KillSubjects,
+    private readonly records: KillRecords,
+    private readonly store: RevocationStore,
+  ) {}
+
+  @Post('kills')
+  @Access(...KILLERS)
+  @ZodResponse({ status: 200, type: KillDto, description: 'contained; 202 while it is not' })
+  async kill(
+    @Caller() by: KeyPrincipal | AgentPrincipal,
+    @Body() body: KillRequestDto,
+    @Headers('idempotency-key') key: string | undefined,
+    @Query('wait') wait: unknown,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    return this.answer(by, body, key, wait, request, reply);
+  }
+
+  @Post('agents/:id/kill')
+  @Access(...KILLERS)
+  @ZodResponse({ status: 200, type: KillDto, description: 'contained; 202 while it is not' })
+  async killAgent(
+    @Caller() by: KeyPrincipal | AgentPrincipal,
+    @Param('id', new IdPipe('agent')) id: string,
+    @Body() body: KillAgentRequestDto,
+    @Headers('idempotency-key') key: string | undefined,
+    @Query('wait') wait: unknown,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    return this.answer(by, { subject: { kind: 'agent', id }, ...body }, key, wait, request, reply);
+  }
+
+  @Get('kills')
+  @Access(...READERS)
+  @ZodResponse({ type: KillListDto })
+  async list(@Caller() by: KeyPrincipal, @Query() query: KillQueryDto) {
+    const rows = await this.store.list(by.tenant, query, decodeCursor(query.cursor));
+    const page = pageOf(rows, query.limit);
+    return { ...page, items: await this.records.toKills(by.tenant, page.items) };
+  }
+
+  @Get('kills/:id')
+  @Access(...READERS)
+  @ZodResponse({ type: KillDto })
+  async get(@Caller() by: KeyPrincipal, @Param('id', new IdPipe('kill')) id: string) {
+    return this.records.get(by.tenant, id);
+  }
+
+  @Get('kills/:id/cascade')
+  @Access(...READERS)
+  @ZodResponse({ type: CascadeListDto })
+  async cascade(
+    @Caller() by: KeyPrincipal,
+    @Param('id', new IdPipe('kill')) id: string,
+    @Query() query: PageQueryDto,
+  ) {
+    await this.records.find(by.tenant, id);
+    const offset = decodeOffset(query.cursor);
+    const rows = await this.store.members(by.tenant, id, query.limit + 1, offset);
+    return offsetPage(rows, query.limit, offset);
+  }
+
+  @Get('kills/:id/receipts')
+  @Access(...READERS)
+  @ZodResponse({ type: KillReceiptListDto })
+  async receipts(
+    @Caller() by: KeyPrincipal,
+    @Param('id', new IdPipe('kill')) id: string,
+    @Query() query: PageQueryDto,
+  ) {
+    const offset = decodeOffset(query.cursor);
+    const receipts = await this.records.receipts(by.tenant, id);
+    return offsetPage(receipts.slice(offset, offset + query.limit + 1), query.limit, offset);
+  }
+
+  private async answer(
+    by: KeyPrincipal | AgentPrincipal,
+    body: KillRequest,
+    key: string | undefined,
+    wait: unknown,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<Kill> {
+    const idempotencyKey = readIdempotencyKey(key);
+    const path = request.url.split('?', 1)[0] ?? '';
+    const kill = await this.kills.kill(by, body, {
+      idempotency:
+        idempotencyKey === null
+          ? null
+          : { key: idempotencyKey, fingerprint: fingerprint('POST', path, body) },
+      waitMs: readWait(wait),
+    });
+    void reply.status(kill.state === 'contained' ? 200 : 202);
+    return kill;
+  }
+}

@@ -1,0 +1,96 @@
+import { Injectable } from '@nestjs/common';
+import type { CascadeMember, KillQuery } from '@sever/protocol';
+import { UnitOfWork } from '../database/unit-of-work';
+
+export interface RevocationRow {
+  id: string;
+  action: 'kill' | 'suspend' | 'complete';
+  subjects: { kind: string; id: string }[];
+  not_found: { kind: string; id: string }[];
+  reason: string;
+  ticket: string | null;
+  created_at: Date;
+  created_by: { id: string; name: string; kind: string };
+  epoch: string;
+  last_seq: string;
+  lease_valid_ms: number;
+  cascade_state: 'pending' | 'running' | 'done';
+  cascade_agents: number | null;
+  cascade_credentials: number | null;
+  replica: string | null;
+  committed_mono_ms: number | null;
+}
+
+const COLUMNS = `id, action, subjects, not_found, reason, ticket, created_at, created_by, epoch, last_seq, lease_valid_ms,
+  cascade_state, cascade_agents, cascade_credentials, replica, committed_mono_ms`;
+
+@Injectable()
+export class RevocationStore {
+  constructor(private readonly work: UnitOfWork) {}
+
+  async find(tenant: string, id: string): Promise<RevocationRow | undefined> {
+    const [row] = await this.work.forTenant<RevocationRow[]>(tenant, (manager) =>
+      manager.query(`SELECT ${COLUMNS} FROM revocation WHERE tenant = $1 AND id = $2`, [
+        tenant,
+        id,
+      ]),
+    );
+    return row;
+  }
+
+  /** Newest first; completions have ids of their own but are not kills, and are left out. */
+  async list(
+    tenant: string,
+    query: KillQuery,
+    before: string | undefined,
+  ): Promise<RevocationRow[]> {
+    const colon = query.subject?.indexOf(':') ?? -1;
+    const subject = query.subject && [
+      { kind: query.subject.slice(0, colon), id: query.subject.slice(colon + 1) },
+    ];
+    return this.work.forTenant(tenant, (manager) =>
+      manager.query(
+        `SELECT ${COLUMNS} FROM revocation
+         WHERE tenant = $1 AND action <> 'complete' AND ($2::text IS NULL OR id < $2)
+           AND ($3::jsonb IS NULL OR subjects @> $3)
+         ORDER BY id DESC LIMIT $4`,
+        [tenant, before ?? null, subject ? JSON.stringify(subject) : null, query.limit + 1],
+      ),
+    );
+  }
+
+  async rememberCommit(tenant: string, id: string, replica: string, monoMs: number): Promise<void> {
+    await this.work.forTenant(tenant, (manager) =>
+      manager.query(
+        `UPDATE revocation SET replica = $3, committed_mono_ms = $4 WHERE tenant = $1 AND id = $2 AND replica IS NULL`,
+        [tenant, id, replica, monoMs],
+      ),
+    );
+  }
+
+  /** Members with the state that their floors give them now. */
+  async members(
+    tenant: string,
+    id: string,
+    limit: number,
+    offset: number,
+  ): Promise<CascadeMember[]> {
+    return this.work.forTenant(tenant, (manager) =>
+      manager.query(
+        `SELECT m.kind, m.member_id AS id, m.agent_id, a.name,
+                CASE WHEN d.action = 'kill' THEN 'killed'
+                     WHEN d.action = 'complete' OR a.completed_at IS NOT NULL THEN 'completed'
+                     WHEN coalesce(c.expires_at, a.expires_at) <= now() THEN 'expired'
+                     WHEN d.action = 'suspend' THEN 'suspended' ELSE 'active' END AS state
+         FROM cascade_member m
+         LEFT JOIN credential c ON m.kind = 'credential' AND c.tenant = m.tenant AND c.id = m.member_id
+         LEFT JOIN agent a ON a.tenant = m.tenant AND a.id = coalesce(m.agent_id, m.member_id)
+         LEFT JOIN LATERAL sever_agent_denial(a.tenant, a.id, a.lin_subjects || coalesce(c.own_subjects, '{}'),
+                                              a.lin_generations || coalesce(c.own_generations, '{}')) d ON true
+         WHERE m.tenant = $1 AND m.order_id = $2
+         ORDER BY m.kind, m.member_id LIMIT $3 OFFSET $4`,
+        [tenant, id, limit, offset],
+      ),
+    );
+  }
+}
