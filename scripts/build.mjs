@@ -23,7 +23,15 @@ const packages = ['protocol', 'enforcement', 'sidecar', 'cli'];
 const outputs = ['dist', ...packages.map((name) => `packages/${name}/dist`)];
 const stampFile = path.join(root, 'dist', '.stamp');
 
-await withLock(runtime, 'build.lock', async () => {
+try {
+  await withLock(runtime, 'build.lock', build);
+} catch (error) {
+  // What swc and Nest say is meant for people; our own stack adds nothing to it.
+  console.error(`sever: build failed\n${error.message ?? error}`);
+  process.exitCode = 1;
+}
+
+async function build() {
   const inputs = fingerprint();
   if (upToDate(inputs)) return;
   const draft = path.join(runtime, `build-${process.pid}`);
@@ -36,7 +44,7 @@ await withLock(runtime, 'build.lock', async () => {
   } finally {
     rmSync(draft, { recursive: true, force: true });
   }
-});
+}
 
 /** One digest over name, size and time of everything that the output depends on. */
 function fingerprint() {
@@ -105,10 +113,14 @@ function compileControlPlane(draft) {
     }),
   );
   const nest = require.resolve('@nestjs/cli/bin/nest.js');
-  const { status, stdout, stderr } = spawnSync(process.execPath, [nest, 'build', '-p', path.relative(root, tsconfig)], {
-    cwd: root,
-    encoding: 'utf8',
-  });
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [nest, 'build', '-p', path.relative(root, tsconfig)],
+    {
+      cwd: root,
+      encoding: 'utf8',
+    },
+  );
   if (status !== 0) throw new Error(`nest build failed:\n${stdout}${stderr}`);
 }
 

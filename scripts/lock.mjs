@@ -4,7 +4,15 @@
 // highest number counts. To take over from a dead holder is to create the next number, which only one process can
 // (link fails if the file exists). The highest file is never removed, so a slow claimant can neither reuse a number
 // nor mistake an older one for the newest.
-import { linkSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  linkSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 
@@ -39,7 +47,8 @@ async function acquire(folder, name) {
       rmSync(mine, { force: true });
       continue;
     }
-    for (let n = newest; n > 0 && n > newest - 8; n--) rmSync(path.join(folder, `${name}.${n}`), { force: true });
+    for (let n = newest; n > 0 && n > newest - 8; n--)
+      rmSync(path.join(folder, `${name}.${n}`), { force: true });
     return mine;
   }
 }
@@ -73,7 +82,12 @@ export function startTime(pid) {
       // A zombie keeps its entry, but holds nothing any more.
       return fields[0] === 'Z' || fields[0] === 'X' ? null : fields[19];
     }
-    return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim() || null;
+    return (
+      execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      }).trim() || null
+    );
   } catch {
     return null;
   }

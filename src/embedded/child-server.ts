@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess, type SpawnOptions } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { identify, type ProcessIdentity } from './process-identity';
@@ -26,6 +26,7 @@ export interface ChildServerOptions {
 export interface ChildServer extends ProcessIdentity {
   /** Resolves with the reason if the server ends without having been asked to. */
   died: Promise<string>;
+  running(): boolean;
   stop(): Promise<void>;
 }
 
@@ -69,7 +70,7 @@ export async function startChildServer(options: ChildServerOptions): Promise<Chi
     stopping = true;
     await endChild(child, ended, options.stopSignal);
   };
-  return { ...identity, died, stop };
+  return { ...identity, died, running: () => isRunning(child), stop };
 }
 
 /** Is the program somewhere on PATH? */
@@ -89,12 +90,12 @@ export function isExecutable(file: string): boolean {
 
 function launch(options: ChildServerOptions): ChildProcess {
   // A process group of its own: Ctrl-C in a terminal must reach the servers only through us, in order.
-  const common = {
+  const common: SpawnOptions = {
     cwd: '/',
     env: options.env,
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
-  } as const;
+  };
   const { runAs } = options;
   const setpriv = process.platform === 'linux' ? onPath('setpriv') : null;
   if (!setpriv) {
@@ -156,9 +157,13 @@ async function endChild(
   ended: Promise<string>,
   signal: NodeJS.Signals,
 ): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
+  if (!isRunning(child)) return;
   const force = setTimeout(() => child.kill('SIGKILL'), GIVE_UP_STOPPING_MS);
   child.kill(signal);
   await ended;
   clearTimeout(force);
+}
+
+function isRunning(child: ChildProcess): boolean {
+  return child.pid !== undefined && child.exitCode === null && child.signalCode === null;
 }
