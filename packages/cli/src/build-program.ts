@@ -6,6 +6,7 @@ import { addKillsCommand } from './commands/kills';
 import { addStatusCommand } from './commands/status';
 import { addTreeCommand } from './commands/tree';
 import { addWatchCommand } from './commands/watch';
+import { terminalText } from './output/terminal-text';
 
 /**
  * The program with every command of this package. It throws commander's errors instead of ending the process; `run`
@@ -26,8 +27,9 @@ export function buildProgram(io: CliIo): Command {
     .configureOutput({
       writeOut: (text) => io.stdout.write(text),
       writeErr: (text) => io.stderr.write(text),
-      // A misspelt --key=… must not print what follows.
-      outputError: (text, write) => write(text.replace(/(option '--?[^'=]*=)[^']*/, '$1…')),
+      outputError: (text, write) => {
+        write(text.split('\n').map(withoutValue).map(terminalText).join('\n'));
+      },
     });
   addKillCommand(program, io);
   addFindCommand(program, io);
@@ -36,4 +38,9 @@ export function buildProgram(io: CliIo): Command {
   addWatchCommand(program, io);
   addStatusCommand(program, io);
   return program;
+}
+
+/** A misspelt `--key=…` must not print what follows. */
+export function withoutValue(complaint: string): string {
+  return complaint.replace(/(option '--?[^'=]*=)[^']*/, '$1…');
 }

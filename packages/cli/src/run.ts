@@ -1,5 +1,5 @@
 import { CommanderError, type Command } from 'commander';
-import { buildProgram } from './build-program';
+import { buildProgram, withoutValue } from './build-program';
 import { ConnectionError, ProblemResponseError, SeverClientError } from './client/errors';
 import type { CliIo } from './cli-io';
 import { EXIT } from './exit-code';
@@ -46,8 +46,8 @@ function usage(error: CommanderError, json: boolean, io: CliIo): number {
   // Commander has printed its own complaints already.
   if (error.code === 'sever.usage') io.stderr.write(`error: ${terminalText(error.message)}\n`);
   if (json) {
-    const detail = error.message.replace(/(option '--?[^'=]*=)[^']*/, '$1…');
-    io.stdout.write(`${terminalJson({ code: 'usage', detail }, 2)}\n`);
+    const document = { code: 'usage', detail: withoutValue(error.message) };
+    io.stdout.write(`${terminalJson(document, 2)}\n`);
   }
   return EXIT.usage;
 }

@@ -138,10 +138,13 @@ function parseJson(text: string): unknown {
   }
 }
 
+/** The first code on the way down to the cause; `fetch` wraps the socket's error. */
 function codeOf(error: unknown): string {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    const { code } = cause as { code?: unknown };
+  // Told by its members: an error of another realm is no instance of this one's Error.
+  for (let cause = error; typeof cause === 'object' && cause !== null;) {
+    const { code, cause: next } = cause as { code?: unknown; cause?: unknown };
     if (typeof code === 'string') return code;
+    cause = next;
   }
   return error instanceof Error ? error.name : 'unknown error';
 }

@@ -1,10 +1,16 @@
 import { InvalidArgumentError, type Command } from 'commander';
-import { isId, type Agent, type AgentQuery, type List } from '@sever/protocol';
+import { isId, type Agent, type AgentQuery } from '@sever/protocol';
 import { ProblemResponseError } from '../client/errors';
 import type { CliIo } from '../cli-io';
 import { agentTable, countsByState } from '../output/agent-lines';
 import { terminalText } from '../output/terminal-text';
 import { inSession, type Session } from '../session';
+
+/** Several searches put together, so there is no cursor. */
+interface Found {
+  readonly items: Agent[];
+  readonly more: boolean;
+}
 
 export function addFindCommand(program: Command, io: CliIo): void {
   program
@@ -30,8 +36,7 @@ async function find(session: Session, text: string, limit: number): Promise<numb
       (agent) => agent.state === 'active' || agent.state === 'suspended',
     );
     return [
-      countsByState(found.items) +
-        (found.next_cursor === null ? '' : '; there are more, narrow it down'),
+      countsByState(found.items) + (found.more ? '; there are more, narrow it down' : ''),
       agentTable(found.items),
       `To cut one and all it spawned: sever kill ${(alive ?? found.items[0])?.id ?? 'agt_…'} --reason '…'`,
     ].join('\n');
@@ -39,25 +44,22 @@ async function find(session: Session, text: string, limit: number): Promise<numb
   return 0;
 }
 
-async function search(session: Session, text: string, limit: number): Promise<List<Agent>> {
+async function search(session: Session, text: string, limit: number): Promise<Found> {
   if (isId('agent', text)) {
     try {
-      return { items: [await session.client.getAgent(text)], next_cursor: null };
+      return { items: [await session.client.getAgent(text)], more: false };
     } catch (error) {
       if (!(error instanceof ProblemResponseError) || error.status !== 404) throw error;
-      return { items: [], next_cursor: null };
+      return { items: [], more: false };
     }
   }
   const pages = await Promise.all(
     queriesFor(text).map((query) => session.client.listAgents({ ...query, limit })),
   );
   const byId = new Map(pages.flatMap((page) => page.items).map((agent) => [agent.id, agent]));
-  const items = [...byId.values()];
   return {
-    items: items.slice(0, limit),
-    next_cursor:
-      pages.map((page) => page.next_cursor).find((cursor) => cursor !== null) ??
-      (items.length > limit ? 'more' : null),
+    items: [...byId.values()].slice(0, limit),
+    more: byId.size > limit || pages.some((page) => page.next_cursor !== null),
   };
 }
 

@@ -146,7 +146,7 @@ async function preview(session: Session, request: KillRequest): Promise<number> 
     session.print(seen, () => `Nothing was killed. This would be cut:\n${terminalJson(seen, 2)}`);
     return EXIT.contained;
   } catch (error) {
-    // An unknown subject is a 404 as well, so the answer of a server without a preview is told by what it does not name.
+    // A server with a preview also answers 404 for an unknown subject; its own words are shown for that reason.
     if (!(error instanceof ProblemResponseError) || ![404, 405].includes(error.status)) throw error;
     const detail = `--dry-run is not available in this version of the server (${error.message}). Nothing was killed.`;
     session.note(detail);
