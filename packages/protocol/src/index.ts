@@ -1,3 +1,4 @@
+export * from './asyncapi';
 export * from './defaults';
 export * from './ids';
 export * from './live';

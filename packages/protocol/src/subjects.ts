@@ -26,6 +26,11 @@ export function allRequests(kind: EpRequest): string {
   return `${PREFIX}.${kind}.*.*`;
 }
 
+/** One kind of broadcast of every tenant; only a control plane may subscribe to that. */
+export function allBroadcasts(kind: Broadcast): string {
+  return `${PREFIX}.${kind}.*`;
+}
+
 const REQUEST = new RegExp(
   `^sever\\.v1\\.(?:${EP_REQUESTS.join('|')})\\.([A-Za-z0-9_-]{1,64})\\.([A-Za-z0-9_-]{1,64})$`,
 );

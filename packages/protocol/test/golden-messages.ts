@@ -106,7 +106,7 @@ async function entries(): Promise<GoldenEntry[]> {
     ],
   ] as const;
   const chain: GoldenEntry[] = [];
-  let before = ZERO;
+  let before: Buffer = ZERO;
   for (const [index, [kill_id, op]] of orders.entries()) {
     const message = await sign('stream', typOf('entry'), {
       ...envelope('entry'),
