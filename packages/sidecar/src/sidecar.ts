@@ -14,7 +14,7 @@ import { registerStatus } from './status-routes';
 export interface SidecarParts {
   readonly enforcer: Enforcer;
   readonly logger: Logger;
-  /** By default 4 MiB a message, 1 MiB an event, 250 ms for a client whose call was cut. */
+  /** By default 4 MiB a message, 1 MiB an event, 100 ms for a client whose call was cut. */
   readonly limits?: Partial<ExchangeLimits>;
   /** Milliseconds that running calls get when the sidecar stops; default 2000. */
   readonly drainMs?: number;
@@ -88,8 +88,10 @@ export class Sidecar {
 
   /** Where it listens, such as `http://127.0.0.1:7410`. */
   get url(): string {
-    const address = this.app.addresses()[0];
-    if (address === undefined) throw new SidecarError('The sidecar does not listen any more');
+    const address = this.app.server.address();
+    if (address === null || typeof address === 'string') {
+      throw new SidecarError('The sidecar does not listen any more');
+    }
     const host = address.family === 'IPv6' ? `[${address.address}]` : address.address;
     return `http://${host}:${address.port}`;
   }

@@ -10,7 +10,8 @@ import { rpcError, rpcErrorEvent } from './rpc-error';
 export interface ResponseLimits {
   /** The longest server-sent event that is kept until it is whole. */
   readonly eventBytes: number;
-  /** How long a client that does not read, or goes on sending, is waited for once its call was ended. */
+  /** How long a client that does not read, or goes on sending, is waited for once its call was ended: twice that at most, which
+   * must stay below what a receipt waits for calls that a kill has cut. */
   readonly graceMs: number;
 }
 

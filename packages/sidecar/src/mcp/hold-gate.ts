@@ -1,5 +1,12 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { InFlightCall } from '@sever/enforcement';
 import { abortable } from './abortable';
+
+/**
+ * `held` can be true before any listener was told, namely in a process that was stopped and wakes up with its lease run
+ * out; so a wait also looks again by itself.
+ */
+const LOOK_AGAIN_MS = 250;
 
 /** Lets bytes through only while the call is not held: one listener per call, however often its relay waits. */
 export class HoldGate {
@@ -25,7 +32,16 @@ export class HoldGate {
    */
   async pass(signal: AbortSignal): Promise<void> {
     while (this.call.held) {
-      await abortable(new Promise<void>((resolve) => this.waiting.push(resolve)), signal);
+      const looked = new AbortController();
+      const released = new Promise<void>((resolve) => this.waiting.push(resolve));
+      const again = delay(LOOK_AGAIN_MS, undefined, { signal: looked.signal }).catch(
+        () => undefined,
+      );
+      try {
+        await abortable(Promise.race([released, again]), signal);
+      } finally {
+        looked.abort();
+      }
     }
     signal.throwIfAborted();
   }

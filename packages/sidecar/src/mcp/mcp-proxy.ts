@@ -5,7 +5,7 @@ import { Exchange, type ExchangeLimits, type ExchangeParts } from './exchange';
 export const DEFAULT_LIMITS: ExchangeLimits = {
   bodyBytes: 4 * 1_024 * 1_024,
   eventBytes: 1_024 * 1_024,
-  graceMs: 250,
+  graceMs: 100,
 };
 
 /** Reverse proxy to MCP servers over Streamable HTTP, each at exactly `/<its name>`. */

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { request, type Dispatcher } from 'undici';
 import { ProblemError } from '@sever/protocol';
 import type { Upstream } from '../sidecar-file';
@@ -34,10 +35,7 @@ export async function sendUpstream(to: UpstreamRequest): Promise<Dispatcher.Resp
     bodyTimeout: 0,
     headers:
       body === undefined ? to.headers : { ...to.headers, 'content-length': String(body.length) },
-    body:
-      body === undefined || body.length <= PIECE_BYTES
-        ? (body ?? null)
-        : pieces(body, gate, signal),
+    body: body === undefined ? null : outgoing(body, gate, signal),
   }).catch((cause: unknown) => {
     signal.throwIfAborted();
     throw unreachable(upstream, 'cannot be reached', cause);
@@ -85,6 +83,11 @@ function unreachable(upstream: Upstream, what: string, cause?: unknown): Problem
       cause,
     },
   );
+}
+
+function outgoing(body: Buffer, gate: HoldGate, signal: AbortSignal): Buffer | Readable {
+  if (body.length <= PIECE_BYTES) return body;
+  return Readable.from(pieces(body, gate, signal), { objectMode: false, highWaterMark: 1 });
 }
 
 async function* pieces(body: Buffer, gate: HoldGate, signal: AbortSignal): AsyncGenerator<Buffer> {

@@ -1,0 +1,169 @@
+import { RefusedError, type CallContext, type Denied, type InFlightCall } from '@sever/enforcement';
+import { covers, toolScope } from '@sever/protocol';
+import type { Admission, Decision, Enforcer, EnforcementState } from '../../src/enforcer';
+
+interface Agent {
+  readonly agentId: string;
+  readonly scopes: readonly string[];
+}
+
+/** An enforcement point without a control plane: the test says who exists, who is revoked and when bytes are held. */
+export class ScriptedEnforcer implements Enforcer {
+  readonly calls = new Set<ScriptedCall>();
+  /** What became of calls that were aborted, in order. */
+  readonly finished: ScriptedCall[] = [];
+  closed = false;
+  ready = true;
+  darkBecause: string | null = null;
+  stale = false;
+  private readonly agents = new Map<string, Agent>();
+  private readonly denials = new Map<string, Denied>();
+
+  /** @returns the agent's token */
+  agent(agentId: string, scopes: readonly string[] = []): string {
+    const token = `token-of.${agentId}.signed`;
+    this.agents.set(token, { agentId, scopes });
+    return token;
+  }
+
+  kill(agentId: string, killId = `kil_${agentId}`): void {
+    this.deny(`agent:${agentId}`, {
+      decision: 'deny',
+      code: 'agent_revoked',
+      reason: 'The agent was revoked',
+      killId,
+      terminal: true,
+      stale: false,
+    });
+  }
+
+  suspend(subject: string): void {
+    const code = subject.startsWith('agent:') ? 'agent_suspended' : 'tool_suspended';
+    const reason = `The ${code === 'agent_suspended' ? 'agent' : 'tool'} is suspended`;
+    const killId = `kil_of_${subject}`;
+    this.deny(subject, { decision: 'deny', code, reason, killId, terminal: false, stale: false });
+  }
+
+  /** In strict mode without a lease: nothing new, and what runs is held. */
+  lapse(): void {
+    this.ready = false;
+    for (const call of this.calls) call.hold(true);
+  }
+
+  recover(): void {
+    this.ready = true;
+    for (const call of this.calls) call.hold(false);
+  }
+
+  async check(token: string, context: CallContext): Promise<Decision> {
+    const agent = this.agents.get(token);
+    if (agent === undefined) return deny('invalid_token', 'The token is not valid');
+    for (const subject of subjectsOf(agent, context)) {
+      const denied = this.denials.get(subject);
+      if (denied !== undefined) return denied;
+    }
+    if (!this.ready) return deny('enforcement_stale', 'There is no valid lease');
+    const asked =
+      context.scope ?? (context.tool === undefined ? undefined : toolScope(context.tool));
+    if (asked !== undefined && !agent.scopes.some((held) => covers(held, asked))) {
+      return deny('insufficient_scope', 'The token does not cover this call');
+    }
+    const caller = {
+      agentId: agent.agentId,
+      credentialId: 'crd',
+      tenant: 'ten',
+      initiatorId: 'ini',
+      scopes: agent.scopes,
+      expiresAt: 0,
+    };
+    return { decision: 'allow', stale: this.stale, caller };
+  }
+
+  async admit(token: string, context: CallContext): Promise<Admission> {
+    const decision = await this.check(token, context);
+    const agent = this.agents.get(token);
+    if (decision.decision === 'deny' || agent === undefined) return decision as Denied;
+    const call = new ScriptedCall(subjectsOf(agent, context), (ended) => {
+      this.calls.delete(ended);
+      if (ended.signal.aborted) this.finished.push(ended);
+    });
+    this.calls.add(call);
+    return { ...decision, call };
+  }
+
+  state(): EnforcementState {
+    return {
+      id: 'enf_scripted',
+      name: 'scripted',
+      tenant: 'ten',
+      bootId: 'bot_scripted',
+      mode: 'strict',
+      ready: this.ready,
+      epoch: 1,
+      applied: 7,
+      leaseLeftMs: this.ready ? 8_000 : 0,
+      inFlight: this.calls.size,
+      staleAdmissions: 0,
+      darkBecause: this.darkBecause,
+    };
+  }
+
+  onAlarm(): void {}
+
+  async close(): Promise<void> {
+    this.closed = true;
+  }
+
+  private deny(subject: string, denied: Denied): void {
+    this.denials.set(subject, denied);
+    for (const call of [...this.calls]) if (call.subjects.includes(subject)) call.abort(denied);
+  }
+}
+
+export class ScriptedCall implements InFlightCall {
+  readonly id = crypto.randomUUID();
+  held = false;
+  /** Set by the test: looked at when the call is reported as finished. */
+  onFinish: (() => void) | undefined;
+  private readonly controller = new AbortController();
+  private readonly listeners: ((held: boolean) => void)[] = [];
+
+  constructor(
+    readonly subjects: readonly string[],
+    private readonly ended: (call: ScriptedCall) => void,
+  ) {}
+
+  get signal(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  onHold(listener: (held: boolean) => void): void {
+    this.listeners.push(listener);
+  }
+
+  hold(held: boolean): void {
+    this.held = held;
+    for (const listener of this.listeners) listener(held);
+  }
+
+  abort(denied: Denied): void {
+    this.controller.abort(new RefusedError(denied));
+  }
+
+  finish(): void {
+    this.onFinish?.();
+    this.ended(this);
+  }
+}
+
+function subjectsOf(agent: Agent, { tool, upstream }: CallContext): string[] {
+  return [
+    `agent:${agent.agentId}`,
+    ...(tool === undefined ? [] : [`tool:${tool}`]),
+    ...(upstream === undefined ? [] : [`upstream:${upstream}`]),
+  ];
+}
+
+function deny(code: Denied['code'], reason: string): Denied {
+  return { decision: 'deny', code, reason, stale: false };
+}
