@@ -1,0 +1,85 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { agentClient } from './support/agent-client';
+import { eventually } from '../../../test/support/eventually';
+import { sidecarBefore, type SidecarUnderTest } from './support/sidecar-under-test';
+
+const SERVER = join(
+  __dirname,
+  '../../../node_modules/@modelcontextprotocol/server-everything/dist/index.js',
+);
+
+describe('before the MCP reference server, in its own process', () => {
+  let server: ChildProcess;
+  let under: SidecarUnderTest;
+  let url: string;
+
+  beforeAll(async () => {
+    const port = await freePort();
+    server = spawn(process.execPath, [SERVER, 'streamableHttp'], {
+      env: { ...process.env, PORT: String(port) },
+      stdio: 'ignore',
+    });
+    await eventually(() => fetch(`http://127.0.0.1:${port}/`), { timeoutMs: 20_000 });
+    under = await sidecarBefore({ everything: `http://127.0.0.1:${port}/mcp` });
+    url = `${under.url}/everything`;
+  });
+  afterAll(async () => {
+    await under.sidecar.close();
+    server.kill('SIGKILL');
+    if (server.exitCode === null && server.signalCode === null) await once(server, 'exit');
+  });
+
+  const long = {
+    name: 'trigger-long-running-operation',
+    arguments: { duration: 600, steps: 6_000 },
+  };
+
+  it('relays its tools and keeps scopes apart', async () => {
+    const client = await agentClient(url, under.enforcer.agent('echoer', ['tool:everything/echo']));
+    const { tools } = await client.listTools();
+    expect(tools.map(({ name }) => name)).toContain('trigger-long-running-operation');
+    const echo = await client.callTool({ name: 'echo', arguments: { message: 'over there' } });
+    expect(JSON.stringify(echo.content)).toContain('over there');
+    await expect(client.callTool({ name: 'get-env', arguments: {} })).rejects.toThrow('403');
+    await client.close();
+  });
+
+  it('cuts a long-running tool at the kill, while a neighbour completes the same tool', async () => {
+    const doomed = await agentClient(url, under.enforcer.agent('doomed', ['tool:everything/*']));
+    const neighbour = await agentClient(url, under.enforcer.agent('safe', ['tool:everything/*']));
+    let steps = 0;
+    const cut = doomed
+      .callTool(long, undefined, { onprogress: () => void (steps += 1), timeout: 60_000 })
+      .catch((error: unknown) => error);
+    await eventually(() => expect(steps).toBeGreaterThan(1));
+    let neighbourSteps = 0;
+    const whole = neighbour.callTool(
+      { ...long, arguments: { duration: 1, steps: 10 } },
+      undefined,
+      { onprogress: () => void (neighbourSteps += 1) },
+    );
+    await eventually(() => expect(neighbourSteps).toBeGreaterThan(0));
+
+    under.enforcer.kill('doomed', 'kil_long');
+
+    expect(await cut).toMatchObject({
+      code: -32003,
+      data: { code: 'agent_revoked', kill_id: 'kil_long', terminal: true },
+    });
+    expect(JSON.stringify((await whole).content)).toContain('Long running operation completed');
+    expect(neighbourSteps).toBe(10);
+    await Promise.all([doomed.close(), neighbour.close()]);
+  });
+});
+
+async function freePort(): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
