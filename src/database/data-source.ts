@@ -4,13 +4,20 @@ import type { DataSources } from './unit-of-work';
 /** Slots are reserved by pool sizes: with those of the kill pool they stay below Postgres' usual 100 connections. */
 const POOL = { app: 24, system: 8 } as const;
 
+/** Classes of rows that are read and written through repositories; each belongs to the folder that uses it. */
+export type EntityClasses = (new () => object)[];
+
 /** Two pools that work under roles of their own; neither may change the schema. */
-export async function connectDataSources(databaseUrl: string): Promise<DataSources> {
+export async function connectDataSources(
+  databaseUrl: string,
+  entities: EntityClasses,
+): Promise<DataSources> {
   const open = (role: 'app' | 'system'): DataSource =>
     new DataSource({
       type: 'postgres',
       url: databaseUrl,
       applicationName: `sever-${role}`,
+      entities,
       synchronize: false,
       logging: false,
       poolSize: POOL[role],

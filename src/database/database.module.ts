@@ -1,6 +1,6 @@
 import { Global, Module, type DynamicModule } from '@nestjs/common';
 import type { Logger } from 'pino';
-import { connectDataSources } from './data-source';
+import { connectDataSources, type EntityClasses } from './data-source';
 import { KillPool } from './kill-pool';
 import { migrate } from './migrate';
 import { UnitOfWork, type DataSources } from './unit-of-work';
@@ -11,7 +11,7 @@ const KILL_CONNECTIONS = 8;
 @Global()
 @Module({})
 export class DatabaseModule {
-  static forUrl(databaseUrl: string, log: Logger): DynamicModule {
+  static forUrl(databaseUrl: string, entities: EntityClasses, log: Logger): DynamicModule {
     return {
       module: DatabaseModule,
       providers: [
@@ -19,7 +19,7 @@ export class DatabaseModule {
           provide: SOURCES,
           useFactory: async () => {
             await migrate(databaseUrl);
-            return connectDataSources(databaseUrl);
+            return connectDataSources(databaseUrl, entities);
           },
         },
         {

@@ -1,9 +1,9 @@
-import { Catch, HttpException, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
-import { problem, ProblemError, type Problem, type ProblemCode } from '@sever/protocol';
+import { Catch, Inject, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import type { ProblemCode } from '@sever/protocol';
 import type { FastifyReply } from 'fastify';
-import { ZodSerializationException, ZodValidationException } from 'nestjs-zod';
 import type { Logger } from 'pino';
-import type { ZodError } from 'zod';
+import { LOG } from '../config/config.module';
+import { toProblem } from './problem';
 
 const RETRY_AFTER: Partial<Record<ProblemCode, string>> = {
   fence_busy: '1',
@@ -14,7 +14,7 @@ const RETRY_AFTER: Partial<Record<ProblemCode, string>> = {
 /** The one place where an error becomes an HTTP answer (RFC 9457). What an operator reads stays in the log. */
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
-  constructor(private readonly log: Logger) {}
+  constructor(@Inject(LOG) private readonly log: Logger) {}
 
   catch(error: unknown, host: ArgumentsHost): void {
     const reply = host.switchToHttp().getResponse<FastifyReply>();
@@ -28,67 +28,4 @@ export class ProblemFilter implements ExceptionFilter {
       .header('content-type', 'application/problem+json; charset=utf-8')
       .send(JSON.stringify(body));
   }
-}
-
-/** Errors of the framework and the database in our own terms. */
-export function toProblem(error: unknown): Problem {
-  if (error instanceof ProblemError) return error.toProblem();
-  if (error instanceof ZodValidationException) return fromZod(error.getZodError() as ZodError);
-  if (error instanceof ZodSerializationException) return internal();
-  const status = error instanceof HttpException ? error.getStatus() : statusOf(error);
-  const code = status === undefined ? undefined : CODE_OF_STATUS[status];
-  if (code !== undefined) return problem(code, detailOf(code, error));
-  const databaseCode = (error as { code?: unknown } | null)?.code;
-  if (databaseCode === '55P03' || databaseCode === '57014' || databaseCode === '57P01')
-    return problem('fence_busy', 'A kill or another order holds this tree; try again in a second.');
-  if (isConnectionLost(error))
-    return problem('unavailable', 'The database cannot be reached; try again in a second.');
-  return internal();
-}
-
-const CODE_OF_STATUS: Record<number, ProblemCode> = {
-  400: 'bad_request',
-  404: 'not_found',
-  405: 'method_not_allowed',
-  413: 'payload_too_large',
-  415: 'unsupported_media_type',
-};
-
-function detailOf(code: ProblemCode, error: unknown): string {
-  switch (code) {
-    case 'not_found':
-      return 'There is nothing here; see /openapi.json for the routes.';
-    case 'payload_too_large':
-      return 'The body is larger than 64 KB.';
-    case 'unsupported_media_type':
-      return 'Send the body as application/json.';
-    default:
-      return error instanceof Error && error.message !== '' ? error.message : code;
-  }
-}
-
-/** A value that has the right form but no meaning is 422 by its own code; the wrong form is 400. */
-function fromZod(error: ZodError): Problem {
-  const issues = error.issues
-    .slice(0, 10)
-    .map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`);
-  return problem('bad_request', issues.join('; '));
-}
-
-function statusOf(error: unknown): number | undefined {
-  const status = (error as { statusCode?: unknown } | null)?.statusCode;
-  return typeof status === 'number' ? status : undefined;
-}
-
-function isConnectionLost(error: unknown): boolean {
-  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
-  return (
-    ['ECONNREFUSED', 'ECONNRESET', '57P02', '57P03', '08006', '08003', '53300'].includes(
-      String(code),
-    ) || /Connection terminated|timeout exceeded when trying to connect/.test(String(message))
-  );
-}
-
-function internal(): Problem {
-  return problem('internal', 'Something went wrong here; the log of the control plane says what.');
 }

@@ -1,5 +1,6 @@
-import { Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import { Inject, Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import type { Logger } from 'pino';
+import { LOG } from '../config/config.module';
 import { Failpoints } from '../config/failpoints';
 import { UnitOfWork } from '../database/unit-of-work';
 import { KillEvents } from './kill-events';
@@ -20,7 +21,7 @@ export class Cascades implements OnApplicationBootstrap, OnModuleDestroy {
     private readonly work: UnitOfWork,
     private readonly events: KillEvents,
     private readonly failpoints: Failpoints,
-    private readonly log: Logger,
+    @Inject(LOG) private readonly log: Logger,
   ) {}
 
   onApplicationBootstrap(): void {

@@ -1,6 +1,7 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from 'pino';
-import { Replica } from '../config/replica';
+import { LOG } from '../config/config.module';
+import { Replica } from '../stream/replica';
 import { Relay } from '../stream/relay';
 import type { CommittedOrder } from './commit-orders';
 import { KillEvents } from './kill-events';
@@ -14,11 +15,11 @@ export class Publication {
     private readonly store: RevocationStore,
     private readonly events: KillEvents,
     private readonly replica: Replica,
-    private readonly log: Logger,
+    @Inject(LOG) private readonly log: Logger,
   ) {}
 
   publish(tenant: string, committed: CommittedOrder): void {
-    const committedMonoMs = this.replica.now();
+    const committedMonoMs = this.replica.monotonic();
     this.relay.committed(tenant, committed.epoch, committed.entries);
     // Latencies are reckoned against this reading; without it they are only missing, never wrong.
     this.store

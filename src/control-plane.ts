@@ -1,0 +1,131 @@
+import 'reflect-metadata';
+import { readFile } from 'node:fs/promises';
+import { NestFactory } from '@nestjs/core';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { IoAdapter } from '@nestjs/platform-socket.io';
+import { pino, type Logger } from 'pino';
+import { Tenants } from './access/tenants';
+import { AppModule, type Stores } from './app.module';
+import { ConfigError, type Config } from './config/config';
+import { defaultDataDir } from './embedded/data-dir';
+import { readOrCreateSecret } from './embedded/secrets';
+import { startEmbedded, type Embedded } from './embedded/start-embedded';
+import { serveDocuments } from './operations/documents';
+import { createAdapter, prepareServer } from './operations/http-server';
+import { Issuer } from './signing/issuer';
+import { SigningKeys } from './signing/signing-keys';
+
+export interface ControlPlane {
+  readonly url: string;
+  readonly bootstrapKey: string;
+  /** It was made up at this start: nobody knows it yet. */
+  readonly bootstrapKeyIsNew: boolean;
+  readonly app: NestFastifyApplication;
+  /** Resolves with the reason when an embedded server ends by itself: the control plane cannot go on. */
+  readonly died: Promise<string>;
+  close(): Promise<void>;
+}
+
+/** Starts everything in its order, and stops what it started when a later step fails. */
+export async function startControlPlane(
+  config: Config,
+  log = logger(config),
+): Promise<ControlPlane> {
+  const dataDir = config.dataDir ?? defaultDataDir();
+  const embedded = await startStores(config, dataDir, log);
+  try {
+    const key = config.bootstrapKey
+      ? { value: config.bootstrapKey, created: false }
+      : await readOrCreateSecret(dataDir, 'bootstrap.key');
+    const app = await compose(config, await storesOf(config, dataDir, embedded), log);
+    const url = await open(app, config, key.value);
+    return {
+      url,
+      bootstrapKey: key.value,
+      bootstrapKeyIsNew: key.created,
+      app,
+      died: embedded?.died ?? new Promise(() => undefined),
+      close: async () => {
+        await app.close();
+        await embedded?.stop();
+      },
+    };
+  } catch (error) {
+    await embedded?.stop();
+    throw error;
+  }
+}
+
+async function startStores(
+  config: Config,
+  dataDir: string,
+  log: Logger,
+): Promise<Embedded | undefined> {
+  if (config.databaseUrl !== undefined && config.nats !== undefined) return undefined;
+  return startEmbedded({
+    dataDir,
+    postgres: config.databaseUrl === undefined,
+    nats: config.nats === undefined,
+    log: (line) => log.info(line),
+  });
+}
+
+async function storesOf(
+  config: Config,
+  dataDir: string,
+  embedded: Embedded | undefined,
+): Promise<Stores> {
+  const databaseUrl = config.databaseUrl ?? embedded?.databaseUrl;
+  const nats = config.nats ?? embedded?.nats;
+  if (databaseUrl === undefined || nats === undefined)
+    throw new ConfigError('no database or no broker: this is a fault of the boot');
+  const masterKey = config.masterKey ?? (await readOrCreateSecret(dataDir, 'master.key')).value;
+  return {
+    databaseUrl,
+    masterKey,
+    broker: {
+      url: nats.url,
+      publicUrls: config.nats?.publicUrls ?? [nats.url],
+      credsFile: nats.credsFile,
+      accountSeed: (await readFile(nats.accountSeedFile, 'utf8')).trim(),
+    },
+  };
+}
+
+async function compose(
+  config: Config,
+  stores: Stores,
+  log: Logger,
+): Promise<NestFastifyApplication> {
+  const app = await NestFactory.create<NestFastifyApplication>(
+    AppModule.with(config, stores, log),
+    createAdapter(),
+    { logger: false, abortOnError: false, bodyParser: false },
+  );
+  app.useWebSocketAdapter(new IoAdapter(app));
+  await prepareServer(app);
+  serveDocuments(app);
+  return app;
+}
+
+/** The tenant, its keys and its issuer stand before the first request is let in. */
+async function open(
+  app: NestFastifyApplication,
+  config: Config,
+  bootstrapKey: string,
+): Promise<string> {
+  const tenant = await app.get(Tenants).ensureDefault(bootstrapKey);
+  const keys = app.get(SigningKeys);
+  await Promise.all([keys.liveKey(tenant.id, 'token'), keys.liveKey(tenant.id, 'stream')]);
+  const known = config.issuer ?? tenant.issuer;
+  if (known !== null) app.get(Issuer).settle(known);
+  await app.listen(config.port, config.host);
+  const address = app.getHttpServer().address() as { port: number };
+  const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${address.port}`;
+  app.get(Issuer).settle(config.issuer ?? (await app.get(Tenants).settleIssuer(tenant.id, url)));
+  return url;
+}
+
+function logger(config: Config): Logger {
+  return pino({ level: config.logLevel, base: { name: 'sever' } }, pino.destination(2));
+}
