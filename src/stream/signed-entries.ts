@@ -1,0 +1,46 @@
+import { ENTRY_SEPARATOR, MAX_MESSAGE_BYTES, typOf } from '@sever/protocol';
+import { SigningKeys } from '../signing/signing-keys';
+import type { StoredEntry } from './stream.store';
+
+const REMEMBERED = 20_000;
+const ENTRY_TYP = typOf('entry');
+
+/** Signs entries, each once while it is remembered: a storm of range requests costs one signature an entry. */
+export class SignedEntries {
+  private readonly signed = new Map<string, Promise<string>>();
+
+  constructor(private readonly keys: SigningKeys) {}
+
+  of(tenant: string, epoch: number, entries: readonly StoredEntry[]): Promise<string[]> {
+    return Promise.all(entries.map((entry) => this.one(tenant, epoch, entry)));
+  }
+
+  private one(tenant: string, epoch: number, { seq, payload }: StoredEntry): Promise<string> {
+    const name = `${tenant}/${epoch}/${seq}`;
+    const known = this.signed.get(name);
+    if (known !== undefined) return known;
+    const signature = this.keys.sign(tenant, 'stream', ENTRY_TYP, payload);
+    signature.catch(() => this.signed.delete(name));
+    this.signed.set(name, signature);
+    if (this.signed.size > REMEMBERED) this.signed.delete(this.signed.keys().next().value ?? '');
+    return signature;
+  }
+}
+
+/** Consecutive entries as few messages as their size allows. */
+export function packEntries(signed: readonly string[]): string[] {
+  const messages: string[] = [];
+  let open: string[] = [];
+  let bytes = 0;
+  for (const entry of signed) {
+    if (open.length > 0 && bytes + entry.length + 1 > MAX_MESSAGE_BYTES) {
+      messages.push(open.join(ENTRY_SEPARATOR));
+      open = [];
+      bytes = 0;
+    }
+    open.push(entry);
+    bytes += entry.length + 1;
+  }
+  if (open.length > 0) messages.push(open.join(ENTRY_SEPARATOR));
+  return messages;
+}

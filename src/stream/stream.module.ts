@@ -1,0 +1,112 @@
+import { Global, Module, type DynamicModule, type Provider } from '@nestjs/common';
+import type { Logger } from 'pino';
+import { Broker } from '../broker/broker';
+import { Failpoints } from '../config/failpoints';
+import { UnitOfWork } from '../database/unit-of-work';
+import { SigningKeys } from '../signing/signing-keys';
+import { BootStore } from './boot.store';
+import { EnforcementEvents } from './enforcement-events';
+import { EpSignatures } from './ep-signatures';
+import { PulseSource } from './pulse';
+import { Ranges } from './ranges';
+import { Relay } from './relay';
+import { Replica } from './replica';
+import { Sightings } from './sightings';
+import { SignedEntries } from './signed-entries';
+import { SnapshotBuilder } from './snapshot-builder';
+import { SnapshotStore } from './snapshot.store';
+import { Snapshots } from './snapshots';
+import { StreamStore } from './stream.store';
+import { Turn } from './turn';
+
+@Global()
+@Module({})
+export class StreamModule {
+  /** Needs `UnitOfWork`, `SigningKeys`, `Broker` and `Failpoints` from global modules. */
+  static forDatabase(databaseUrl: string, log: Logger): DynamicModule {
+    const providers: Provider[] = [
+      StreamStore,
+      BootStore,
+      SnapshotStore,
+      EnforcementEvents,
+      { provide: Replica, useFactory: () => new Replica() },
+      make(Sightings, [Replica], (replica: Replica) => new Sightings(replica)),
+      make(SignedEntries, [SigningKeys], (keys: SigningKeys) => new SignedEntries(keys)),
+      make(EpSignatures, [UnitOfWork], (work: UnitOfWork) => new EpSignatures(work)),
+      make(SnapshotBuilder, [SnapshotStore], (store: SnapshotStore) => new SnapshotBuilder(store)),
+      make(
+        Turn,
+        [Broker, Replica],
+        (broker: Broker, replica: Replica) => new Turn(broker, replica),
+      ),
+      make(
+        Relay,
+        [Broker, SignedEntries, Failpoints, Replica, StreamStore, Sightings],
+        (
+          broker: Broker,
+          signed: SignedEntries,
+          failpoints: Failpoints,
+          replica: Replica,
+          store: StreamStore,
+          sightings: Sightings,
+        ) => new Relay({ broker, signed, failpoints, replica, store, sightings, databaseUrl, log }),
+      ),
+      make(
+        PulseSource,
+        [Broker, StreamStore, SigningKeys, Sightings, Replica],
+        (
+          broker: Broker,
+          store: StreamStore,
+          keys: SigningKeys,
+          sightings: Sightings,
+          replica: Replica,
+        ) => new PulseSource({ broker, store, keys, sightings, replica, log }),
+      ),
+      make(
+        Ranges,
+        [Broker, StreamStore, SignedEntries, Turn],
+        (broker: Broker, store: StreamStore, signed: SignedEntries, turn: Turn) =>
+          new Ranges(broker, store, signed, turn),
+      ),
+      make(
+        Snapshots,
+        [
+          Broker,
+          EpSignatures,
+          BootStore,
+          SnapshotBuilder,
+          SigningKeys,
+          EnforcementEvents,
+          Turn,
+          Replica,
+        ],
+        (
+          broker: Broker,
+          signatures: EpSignatures,
+          boots: BootStore,
+          builder: SnapshotBuilder,
+          keys: SigningKeys,
+          events: EnforcementEvents,
+          turn: Turn,
+          replica: Replica,
+        ) =>
+          new Snapshots({ broker, signatures, boots, builder, keys, events, turn, replica, log }),
+      ),
+    ];
+    return {
+      module: StreamModule,
+      providers,
+      exports: [Relay, Replica, Sightings, Turn, EnforcementEvents, EpSignatures, BootStore],
+    };
+  }
+}
+
+type Token = Extract<Provider, { useFactory: unknown }>['provide'];
+
+function make<A extends unknown[], T>(
+  provide: Token,
+  inject: Token[],
+  useFactory: (...ports: A) => T,
+): Provider {
+  return { provide, inject: inject as never[], useFactory: useFactory as (...p: unknown[]) => T };
+}
