@@ -6,6 +6,13 @@ export async function agentClient(url: string, token: string): Promise<Client> {
   const client = new Client({ name: 'agent-under-test', version: '1.0.0' });
   const transport = new StreamableHTTPClientTransport(new URL(url), {
     requestInit: { headers: { authorization: `Bearer ${token}` } },
+    // With two streams cut at once, `close()` forgets the retry of one, which then outlives the test.
+    reconnectionOptions: {
+      maxRetries: 0,
+      initialReconnectionDelay: 1,
+      maxReconnectionDelay: 1,
+      reconnectionDelayGrowFactor: 1,
+    },
   });
   await client.connect(transport as Parameters<Client['connect']>[0]);
   return client;
