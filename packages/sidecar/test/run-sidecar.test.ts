@@ -58,7 +58,7 @@ describe('running a sidecar', () => {
     await expect(fetch(url)).rejects.toThrow();
   });
 
-  it('can be interrupted while it waits for the control plane', async () => {
+  it('can be interrupted while it waits for the control plane', () => {
     void runSidecar(env, {}, io, () => new Promise(() => undefined));
     io.emit('SIGINT');
     expect(io.exits).toEqual([0]);

@@ -10,8 +10,10 @@ import { rpcError, rpcErrorEvent } from './rpc-error';
 export interface ResponseLimits {
   /** The longest server-sent event that is kept until it is whole. */
   readonly eventBytes: number;
-  /** How long a client that does not read, or goes on sending, is waited for once its call was ended: twice that at most, which
-   * must stay below what a receipt waits for calls that a kill has cut. */
+  /**
+   * How long a client that does not read, or goes on sending, is waited for once its call was ended: twice that at most,
+   * which must stay below what a receipt waits for calls that a kill has cut.
+   */
   readonly graceMs: number;
 }
 
@@ -30,7 +32,10 @@ export class AgentResponse {
     return this.response.headersSent;
   }
 
-  /** An event stream shows its headers at once; any other response with its first byte, so that until then an early end can still be a whole refusal. */
+  /**
+   * An event stream shows its headers at once; any other response with its first byte, so that until then an early end
+   * can still be a whole refusal.
+   */
   begin(status: number, headers: Parameters<typeof toAgent>[0]): void {
     const isEventStream = mediaType(headers['content-type']) === 'text/event-stream';
     this.head = () => {

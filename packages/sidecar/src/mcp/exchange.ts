@@ -198,8 +198,9 @@ export class Exchange {
     if (reason instanceof SidecarStops) return refusal(STOPPING);
     const { logger } = this.parts;
     if (reason instanceof ProblemError) {
-      if (reason.cause !== undefined) {
-        logger.warn({ upstream: this.upstream.name, cause: String(reason.cause) }, reason.message);
+      if (reason.code === 'upstream_unreachable') {
+        const cause = reason.cause instanceof Error ? reason.cause.message : undefined;
+        logger.warn({ upstream: this.upstream.name, cause }, reason.message);
       }
       return refusal(reason.toProblem());
     }

@@ -75,14 +75,8 @@ function faultOf(response: Dispatcher.ResponseData): string | undefined {
 }
 
 function unreachable(upstream: Upstream, what: string, cause?: unknown): ProblemError {
-  return new ProblemError(
-    'upstream_unreachable',
-    `The tool server ${upstream.name} ${what}`,
-    {},
-    {
-      cause,
-    },
-  );
+  const detail = `The tool server ${upstream.name} ${what}`;
+  return new ProblemError('upstream_unreachable', detail, {}, cause === undefined ? {} : { cause });
 }
 
 function outgoing(body: Buffer, gate: HoldGate, signal: AbortSignal): Buffer | Readable {

@@ -80,7 +80,7 @@ describe('the MCP proxy', () => {
   it('decides upon a tool call that is dressed as a notification', async () => {
     const token = under.enforcer.agent('silent', []);
     const from = tools.seen.length;
-    const { id: _id, ...notification } = toolCall(1, 'add') as { id: number };
+    const notification = { ...toolCall(1, 'add'), id: undefined };
     const refused = await postMessage(url, token, notification);
     expect(refused.status).toBe(403);
     expect(await refused.json()).not.toHaveProperty('id');

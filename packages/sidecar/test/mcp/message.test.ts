@@ -1,3 +1,4 @@
+import { ProblemError } from '@sever/protocol';
 import fc from 'fast-check';
 import { hasDuplicateKey } from '../../src/mcp/duplicate-keys';
 import { idIn, readMessage } from '../../src/mcp/message';
@@ -45,7 +46,7 @@ describe('reading a message', () => {
     ],
     ['nothing', Buffer.alloc(0)],
   ])('refuses %s', (_what, body) => {
-    expect(() => readMessage(body)).toThrow(expect.objectContaining({ code: 'bad_request' }));
+    expect(() => readMessage(body)).toThrow(ProblemError);
     expect(idIn(body)).toBeUndefined();
   });
 });

@@ -14,6 +14,6 @@ export async function agentClient(url: string, token: string): Promise<Client> {
       reconnectionDelayGrowFactor: 1,
     },
   });
-  await client.connect(transport as Parameters<Client['connect']>[0]);
+  await client.connect(transport);
   return client;
 }

@@ -55,7 +55,11 @@ export class ScriptedEnforcer implements Enforcer {
     for (const call of this.calls) call.hold(false);
   }
 
-  async check(token: string, context: CallContext): Promise<Decision> {
+  check(token: string, context: CallContext): Promise<Decision> {
+    return Promise.resolve(this.decide(token, context));
+  }
+
+  private decide(token: string, context: CallContext): Decision {
     const agent = this.agents.get(token);
     if (agent === undefined) return deny('invalid_token', 'The token is not valid');
     for (const subject of subjectsOf(agent, context)) {
@@ -79,8 +83,12 @@ export class ScriptedEnforcer implements Enforcer {
     return { decision: 'allow', stale: this.stale, caller };
   }
 
-  async admit(token: string, context: CallContext): Promise<Admission> {
-    const decision = await this.check(token, context);
+  admit(token: string, context: CallContext): Promise<Admission> {
+    return Promise.resolve(this.track(token, context));
+  }
+
+  private track(token: string, context: CallContext): Admission {
+    const decision = this.decide(token, context);
     const agent = this.agents.get(token);
     if (decision.decision === 'deny' || agent === undefined) return decision as Denied;
     const call = new ScriptedCall(subjectsOf(agent, context), (ended) => {
@@ -110,8 +118,9 @@ export class ScriptedEnforcer implements Enforcer {
 
   onAlarm(): void {}
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
     this.closed = true;
+    return Promise.resolve();
   }
 
   private deny(subject: string, denied: Denied): void {

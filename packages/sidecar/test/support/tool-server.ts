@@ -71,7 +71,7 @@ export class ToolServer {
       enableJsonResponse: this.json,
       onsessioninitialized: (id) => void this.sessions.set(id, transport),
     });
-    await this.tools().connect(transport as Parameters<McpServer['connect']>[0]);
+    await this.tools().connect(transport);
     return transport;
   }
 
