@@ -1,0 +1,115 @@
+import {
+  containmentState,
+  darkAfterMs,
+  type Containment as ContainmentReply,
+  type ContainmentState,
+  type KillReceipt,
+} from '@sever/protocol';
+import { Batcher } from '../stream/batcher';
+import { EnforcementEvents } from '../stream/enforcement-events';
+import { Replica } from '../stream/replica';
+import { Sightings } from '../stream/sightings';
+import { ContainmentWatch } from './containment-watch';
+import { notCovered } from './not-covered';
+import { RosterStore, type OrderRef, type Roster } from './roster.store';
+import { byEnforcementPoint, standingOf, toKillReceipt, type EpStanding } from './standing';
+
+export interface OrderContainment {
+  readonly state: ContainmentState;
+  readonly containment: ContainmentReply;
+  readonly receipts: KillReceipt[];
+}
+
+/** Where orders stand at the enforcement points: from what they signed, and from what their leases allow at most. */
+export class Containment {
+  private readonly reads = new Map<string, Batcher<OrderRef, Roster>>();
+
+  constructor(
+    private readonly store: RosterStore,
+    private readonly sightings: Sightings,
+    private readonly events: EnforcementEvents,
+    private readonly replica: Replica,
+  ) {}
+
+  /** In the order of the orders. */
+  async forOrders(tenant: string, orders: readonly OrderRef[]): Promise<OrderContainment[]> {
+    const rosters = await Promise.all(orders.map((order) => this.roster(tenant, order)));
+    return orders.map((order, at) => this.describe(tenant, order, rosters[at] as Roster));
+  }
+
+  /**
+   * Resolves when the order is contained, when nothing more can be waited for, or after that long. Holds no connection.
+   */
+  async waitForContainment(tenant: string, order: OrderRef, timeoutMs: number): Promise<void> {
+    if (timeoutMs <= 0) return;
+    const watch = new ContainmentWatch(tenant, order, {
+      read: async () => (await this.roster(tenant, order)).boots,
+      events: this.events,
+      monotonic: () => this.replica.monotonic(),
+      boundAt: this.boundAt(tenant, order),
+    });
+    await watch.done(timeoutMs);
+  }
+
+  /** On this replica's monotonic clock: from then on no lease from before the commit can run anywhere. */
+  private boundAt(tenant: string, { epoch, lastSeq, leaseValidMs }: OrderRef): number {
+    return this.sightings.seenAt(tenant, { epoch, seq: lastSeq }) + darkAfterMs(leaseValidMs);
+  }
+
+  /** Kills that are answered together read their rosters together. */
+  private roster(tenant: string, order: OrderRef): Promise<Roster> {
+    let reads = this.reads.get(tenant);
+    if (reads === undefined) {
+      reads = new Batcher((orders) => this.store.rosters(tenant, orders), 100);
+      this.reads.set(tenant, reads);
+    }
+    return reads.add(order);
+  }
+
+  private describe(tenant: string, order: OrderRef, roster: Roster): OrderContainment {
+    const leftMs = this.boundAt(tenant, order) - this.replica.monotonic();
+    const standings = roster.boots.map((boot) => standingOf(boot, order, leftMs <= 0));
+    const points = byEnforcementPoint(standings);
+    const darkBy = new Date(this.replica.wall() + Math.max(0, leftMs)).toISOString();
+    const living = roster.revoked.filter(({ mode, until }) => {
+      const seenAt = this.sightings.seenAt(tenant, until);
+      const bound = seenAt + darkAfterMs(order.leaseValidMs);
+      return mode === 'best_effort' || this.replica.monotonic() < bound;
+    });
+    return {
+      state: containmentState(points.map((point) => point.status)),
+      receipts: standings.map(toKillReceipt),
+      containment: {
+        required: points.length,
+        enforced: withStatus(points, 'enforced').length,
+        dark: withStatus(points, 'dark').length,
+        pending: withStatus(points, 'pending').map(({ id, name, mode }) => ({
+          ...{ id, name, mode },
+          dark_by: mode === 'strict' ? darkBy : null,
+        })),
+        nack: withStatus(points, 'nack').map(({ id, name, boots }) => ({
+          ...{ id, name },
+          error: boots.find((boot) => boot.nack !== null)?.nack ?? 'not applied',
+        })),
+        unknown: withStatus(points, 'unknown').map(({ id, name }) => ({ id, name })),
+        enforced_by: withStatus(points, 'pending').some(({ mode }) => mode === 'strict')
+          ? darkBy
+          : null,
+        latency_ms: percentiles(points),
+        not_covered: notCovered(points, living),
+      },
+    };
+  }
+}
+
+function withStatus(points: readonly EpStanding[], status: EpStanding['status']): EpStanding[] {
+  return points.filter((point) => point.status === status);
+}
+
+function percentiles(points: readonly EpStanding[]): ContainmentReply['latency_ms'] {
+  const sorted = points
+    .flatMap(({ boots }) => boots.flatMap(({ latencyMs }) => latencyMs ?? []))
+    .sort((a, b) => a - b);
+  const at = (share: number): number => sorted[Math.ceil(sorted.length * share) - 1] ?? 0;
+  return sorted.length === 0 ? null : { p50: at(0.5), p99: at(0.99), max: at(1) };
+}

@@ -1,0 +1,126 @@
+import { Global, Module, type DynamicModule, type Provider } from '@nestjs/common';
+import type { Logger } from 'pino';
+import { Broker } from '../broker/broker';
+import { UnitOfWork } from '../database/unit-of-work';
+import { Issuer } from '../signing/issuer';
+import { Sealer } from '../signing/sealer';
+import { SigningKeys } from '../signing/signing-keys';
+import { BootStore } from '../stream/boot.store';
+import { EnforcementEvents } from '../stream/enforcement-events';
+import { EpSignatures } from '../stream/ep-signatures';
+import { Replica } from '../stream/replica';
+import { Sightings } from '../stream/sightings';
+import { Turn } from '../stream/turn';
+import { BootActivity } from './boot-activity';
+import { Containment } from './containment';
+import { EnforcementPointStore } from './enforcement-point.store';
+import { EnforcementPointsController } from './enforcement-points.controller';
+import { Enrol } from './enrol';
+import { LeaseSigner } from './lease-signer';
+import { LeaseStore } from './lease.store';
+import { Leases } from './leases';
+import { ListEnforcementPoints } from './list-enforcement-points';
+import { ReceiptStore } from './receipt.store';
+import { Receipts } from './receipts';
+import { RetireSilentBoots } from './retire';
+import { RosterStore } from './roster.store';
+
+@Global()
+@Module({})
+export class EnforcementModule {
+  /** Needs the database, signing, broker, access and stream modules, all of them global. */
+  static with(log: Logger): DynamicModule {
+    const providers: Provider[] = [
+      EnforcementPointStore,
+      LeaseStore,
+      ReceiptStore,
+      RosterStore,
+      {
+        provide: BootActivity,
+        inject: [UnitOfWork],
+        useFactory: (work: UnitOfWork) => new BootActivity(work, log),
+      },
+      {
+        provide: LeaseSigner,
+        inject: [Sealer],
+        useFactory: (sealer: Sealer) => new LeaseSigner(sealer),
+      },
+      {
+        provide: Enrol,
+        inject: [EnforcementPointStore, Broker, SigningKeys, Sealer, Issuer],
+        useFactory: (
+          store: EnforcementPointStore,
+          broker: Broker,
+          keys: SigningKeys,
+          sealer: Sealer,
+          issuer: Issuer,
+        ) => new Enrol({ store, broker, keys, sealer, issuer }),
+      },
+      {
+        provide: ListEnforcementPoints,
+        inject: [EnforcementPointStore, Enrol],
+        useFactory: (store: EnforcementPointStore, enrol: Enrol) =>
+          new ListEnforcementPoints(store, enrol),
+      },
+      {
+        provide: Leases,
+        inject: [Broker, LeaseStore, LeaseSigner, BootActivity, EnforcementEvents, Turn],
+        useFactory: (
+          broker: Broker,
+          store: LeaseStore,
+          signer: LeaseSigner,
+          activity: BootActivity,
+          events: EnforcementEvents,
+          turn: Turn,
+        ) => new Leases({ broker, store, signer, activity, events, turn, log }),
+      },
+      {
+        provide: Receipts,
+        inject: [
+          Broker,
+          ReceiptStore,
+          BootStore,
+          EpSignatures,
+          BootActivity,
+          EnforcementEvents,
+          Replica,
+        ],
+        useFactory: (
+          broker: Broker,
+          store: ReceiptStore,
+          boots: BootStore,
+          signatures: EpSignatures,
+          activity: BootActivity,
+          events: EnforcementEvents,
+          replica: Replica,
+        ) => new Receipts({ broker, store, boots, signatures, activity, events, replica, log }),
+      },
+      {
+        provide: RetireSilentBoots,
+        inject: [UnitOfWork, BootStore, EnforcementEvents, Replica],
+        useFactory: (
+          work: UnitOfWork,
+          boots: BootStore,
+          events: EnforcementEvents,
+          replica: Replica,
+        ) => new RetireSilentBoots({ work, boots, events, replica, log }),
+      },
+      {
+        provide: Containment,
+        inject: [RosterStore, Sightings, EnforcementEvents, Replica],
+        useFactory: (
+          store: RosterStore,
+          sightings: Sightings,
+          events: EnforcementEvents,
+          replica: Replica,
+        ) => new Containment(store, sightings, events, replica),
+      },
+    ];
+    return {
+      module: EnforcementModule,
+      controllers: [EnforcementPointsController],
+      providers,
+      exports: [Containment, Enrol, EnforcementPointStore],
+    };
+  }
+}

@@ -1,0 +1,111 @@
+import { allRequests, LeaseRequest, type LeaseRefusal, type LeaseReply } from '@sever/protocol';
+import type { Logger } from 'pino';
+import { Broker, type BrokerMessage } from '../broker/broker';
+import { Batcher } from '../stream/batcher';
+import { EnforcementEvents } from '../stream/enforcement-events';
+import { parseMessage, requestFrom } from '../stream/ep-request';
+import { Turn } from '../stream/turn';
+import { BootActivity } from './boot-activity';
+import { LeaseSigner } from './lease-signer';
+import { LeaseStore, type LeaseQuestion, type LeaseStanding } from './lease.store';
+
+const MAX_REQUEST_BYTES = 2_048;
+
+export interface LeasesPorts {
+  readonly broker: Broker;
+  readonly store: LeaseStore;
+  readonly signer: LeaseSigner;
+  readonly activity: BootActivity;
+  readonly events: EnforcementEvents;
+  readonly turn: Turn;
+  readonly log: Logger;
+}
+
+/**
+ * Gives leases: the permission to admit at all, for a few seconds. Each says where the head was after the request had
+ * arrived, so an enforcement point that has applied up to there misses nothing that was committed before it asked.
+ * Without the primary there is no answer, and strict enforcement points go dark.
+ */
+export class Leases {
+  private readonly reads: Batcher<LeaseQuestion, LeaseStanding | null>;
+  private subscription: { unsubscribe(): void } | undefined;
+
+  constructor(private readonly ports: LeasesPorts) {
+    this.reads = new Batcher((questions) => ports.store.read(questions));
+  }
+
+  onApplicationBootstrap(): void {
+    this.subscription = this.ports.broker.subscribe(allRequests('lease'), (message) =>
+      this.answer(message),
+    );
+  }
+
+  beforeApplicationShutdown(): void {
+    this.subscription?.unsubscribe();
+  }
+
+  private async answer(message: BrokerMessage): Promise<void> {
+    const from = requestFrom(message);
+    const request = parseMessage(LeaseRequest, message.data, MAX_REQUEST_BYTES);
+    if (from === null || request === null || !this.ports.turn.isMine(from.reply)) return;
+    const question = { tenant: from.tenant, ep: from.ep, request };
+    const standing = await this.reads.add(question);
+    if (standing === null) return; // no key to answer under
+    const reply = await this.decide(question, standing);
+    this.ports.broker.publish(from.reply, await this.ports.signer.sign(standing.sealedKey, reply));
+  }
+
+  private async decide(question: LeaseQuestion, standing: LeaseStanding): Promise<LeaseReply> {
+    const { tenant, ep, request } = question;
+    if (standing.revoked) return refusal(question, 'revoked');
+    if (standing.livingMode !== request.mode) return refusal(question, 'boot_unknown');
+    const difference = divergence(request, standing);
+    if (difference !== null) {
+      this.ports.log.error(
+        { alarm: 'divergence', tenant, ep, bootId: request.boot_id },
+        difference,
+      );
+      this.ports.events.alarms.next({ kind: 'divergence', tenant, epId: ep, detail: difference });
+      return refusal(question, 'divergence');
+    }
+    if (standing.longSilent && !(await this.ports.store.renew(tenant, request.boot_id)))
+      return refusal(question, 'boot_unknown');
+    this.ports.activity.touch(tenant, request.boot_id);
+    return {
+      type: 'lease',
+      v: 1,
+      tenant,
+      ep,
+      boot_id: request.boot_id,
+      nonce: request.nonce,
+      epoch: standing.epoch,
+      head: standing.head,
+      valid_ms: standing.validMs,
+      now: standing.now,
+    };
+  }
+}
+
+/** An enforcement point of an older epoch is behind, not different: it takes a snapshot when it sees the newer one. */
+function divergence(request: LeaseRequest, standing: LeaseStanding): string | null {
+  if (request.epoch > standing.epoch)
+    return `it has applied epoch ${request.epoch}, and the database is in ${standing.epoch}`;
+  if (request.epoch < standing.epoch) return null;
+  if (request.applied > standing.head)
+    return `it has applied ${request.applied}, and the head is ${standing.head}`;
+  if (standing.digest !== null && standing.digest !== request.digest)
+    return `its digest at ${request.applied} is not that of the database`;
+  return null;
+}
+
+function refusal({ tenant, ep, request }: LeaseQuestion, code: LeaseRefusal['code']): LeaseRefusal {
+  return {
+    type: 'lease-refused',
+    v: 1,
+    tenant,
+    ep,
+    boot_id: request.boot_id,
+    nonce: request.nonce,
+    code,
+  };
+}

@@ -1,0 +1,74 @@
+import {
+  formatPosition,
+  isId,
+  ProblemError,
+  type EnforcementPointInfo,
+  type EnforcementPointSelf,
+  type List,
+} from '@sever/protocol';
+import { Enrol } from './enrol';
+import { EnforcementPointStore, type StoredBoot } from './enforcement-point.store';
+
+/** Reads of enforcement points: all of a tenant, and one about itself. */
+export class ListEnforcementPoints {
+  constructor(
+    private readonly store: EnforcementPointStore,
+    private readonly enrol: Enrol,
+  ) {}
+
+  async list(
+    tenant: string,
+    query: { cursor?: string | undefined; limit: number },
+  ): Promise<List<EnforcementPointInfo>> {
+    const after = query.cursor === undefined ? '' : fromCursor(query.cursor);
+    const rows = await this.store.page(tenant, after, query.limit + 1);
+    const page = rows.slice(0, query.limit);
+    const boots = await this.store.boots(
+      tenant,
+      page.map(({ id }) => id),
+    );
+    const last = page.at(-1);
+    return {
+      items: page.map(({ id, name, mode, abort, created_at }) => ({
+        ...{ id, name, mode, abort },
+        created_at: created_at.toISOString(),
+        boots: boots.filter((boot) => boot.ep_id === id).map(toBoot),
+      })),
+      next_cursor: rows.length > query.limit && last !== undefined ? toCursor(last.id) : null,
+    };
+  }
+
+  /** Where to connect now: ports and keys may have changed since the enrolment. */
+  async self(tenant: string, id: string): Promise<EnforcementPointSelf> {
+    const point = await this.store.one(tenant, id);
+    if (point === undefined)
+      throw new ProblemError('not_found', 'This enforcement point does not exist any more.');
+    const { name, mode, nats_public_key: natsKey } = point;
+    return { id, tenant, name, mode, ...(await this.enrol.access(tenant, id, name, natsKey)) };
+  }
+}
+
+function toBoot(boot: StoredBoot): EnforcementPointInfo['boots'][number] {
+  return {
+    boot_id: boot.boot_id,
+    mode: boot.mode,
+    since: formatPosition({ epoch: Number(boot.since_epoch), seq: Number(boot.since_seq) }),
+    applied:
+      boot.applied_epoch === null
+        ? null
+        : formatPosition({ epoch: Number(boot.applied_epoch), seq: Number(boot.applied_seq) }),
+    last_seen_at: boot.last_seen_at.toISOString(),
+    state: boot.state,
+  };
+}
+
+function toCursor(id: string): string {
+  return Buffer.from(id).toString('base64url');
+}
+
+function fromCursor(cursor: string): string {
+  const id = Buffer.from(cursor, 'base64url').toString('latin1');
+  if (!isId('enforcementPoint', id))
+    throw new ProblemError('bad_request', 'cursor is not one that this list has returned.');
+  return id;
+}

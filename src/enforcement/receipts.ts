@@ -1,0 +1,150 @@
+import { allRequests, Leave, Receipt, requestSender, typOf } from '@sever/protocol';
+import type { Logger } from 'pino';
+import { Broker, type BrokerMessage } from '../broker/broker';
+import { Batcher } from '../stream/batcher';
+import { BootStore } from '../stream/boot.store';
+import { EnforcementEvents, type EnforcementAlarm } from '../stream/enforcement-events';
+import { EpSignatures } from '../stream/ep-signatures';
+import { Replica } from '../stream/replica';
+import { BootActivity } from './boot-activity';
+import { ReceiptStore, type ArrivedReceipt, type ReceiptStanding } from './receipt.store';
+
+const MAX_RECEIPT_BYTES = 512 * 1_024;
+const REMEMBERED_BOOTS = 10_000;
+const SHAPES = { [typOf('receipt')]: Receipt, [typOf('leave')]: Leave };
+
+export interface ReceiptsPorts {
+  readonly broker: Broker;
+  readonly store: ReceiptStore;
+  readonly boots: BootStore;
+  readonly signatures: EpSignatures;
+  readonly activity: BootActivity;
+  readonly events: EnforcementEvents;
+  readonly replica: Replica;
+  readonly log: Logger;
+}
+
+/**
+ * Takes what enforcement points sign about themselves. Who speaks is known from the subject that the broker let them
+ * publish on; the signature makes it evidence. Whatever does not hold is dropped: a missing receipt leaves a kill
+ * pending, a false one would call it done.
+ */
+export class Receipts {
+  private readonly arrived: Batcher<ArrivedReceipt, void>;
+  /** Per boot, the step that was stored last and what it said of calls in flight. */
+  private readonly stored = new Map<string, string>();
+  private subscription: { unsubscribe(): void } | undefined;
+
+  constructor(private readonly ports: ReceiptsPorts) {
+    this.arrived = new Batcher((batch) => this.take(batch));
+  }
+
+  onApplicationBootstrap(): void {
+    this.subscription = this.ports.broker.subscribe(allRequests('receipt'), (message) =>
+      this.hear(message),
+    );
+  }
+
+  beforeApplicationShutdown(): void {
+    this.subscription?.unsubscribe();
+  }
+
+  private async hear({ subject, data }: BrokerMessage): Promise<void> {
+    const arrivedAt = this.ports.replica.monotonic();
+    const from = requestSender(subject);
+    if (from === null || data.length > MAX_RECEIPT_BYTES) return;
+    const jws = Buffer.from(data).toString('latin1');
+    const said = await this.ports.signatures.verify<typeof Receipt | typeof Leave>(
+      from,
+      jws,
+      SHAPES,
+    );
+    if (said === null)
+      return this.alarm('bad_signature', from.tenant, from.ep, 'a receipt that it did not sign');
+    if (said.type === 'leave') return this.leave(said);
+    if (this.stored.get(nameOf(said)) === stepOf(said))
+      return this.ports.activity.touch(said.tenant, said.boot_id);
+    await this.arrived.add({ receipt: said, jws, arrivedAt });
+  }
+
+  private async leave({ tenant, ep, boot_id: bootId }: Leave): Promise<void> {
+    if (await this.ports.boots.leave(tenant, ep, bootId))
+      this.ports.events.boots.next({ tenant, epId: ep, bootId, change: 'left' });
+  }
+
+  private async take(batch: readonly ArrivedReceipt[]): Promise<void[]> {
+    const standings = await this.ports.store.standings(batch);
+    const good = batch.filter(({ receipt }, at) => this.holds(receipt, standings[at] ?? null));
+    if (good.length > 0) {
+      await this.ports.store.insert(onceEachStep(good), this.ports.replica.id);
+      for (const { receipt } of good) this.tell(receipt);
+    }
+    return batch.map(() => undefined);
+  }
+
+  private holds(receipt: Receipt, standing: ReceiptStanding | null): boolean {
+    const { tenant, ep, epoch, applied, digest } = receipt;
+    if (standing === null || !standing.known || epoch < standing.epoch) return false;
+    if (epoch > standing.epoch || applied > standing.head) {
+      const claims = `claims ${epoch}.${applied}, the head is ${standing.epoch}.${standing.head}`;
+      this.alarm('receipt_over_head', tenant, ep, claims);
+      return false;
+    }
+    if (standing.digest !== null && standing.digest !== digest) {
+      this.alarm('divergence', tenant, ep, `its digest at ${applied} is not that of the database`);
+      return false;
+    }
+    return true;
+  }
+
+  private tell(receipt: Receipt): void {
+    const { tenant, ep, boot_id: bootId, epoch, applied, nacks, in_flight: inFlight } = receipt;
+    this.stored.set(nameOf(receipt), stepOf(receipt));
+    if (this.stored.size > REMEMBERED_BOOTS)
+      this.stored.delete(this.stored.keys().next().value ?? '');
+    this.ports.activity.touch(tenant, bootId);
+    this.ports.events.receipts.next({
+      ...{ tenant, epId: ep, bootId, epoch, applied, nacks },
+      killIds: Object.keys(inFlight),
+    });
+  }
+
+  private alarm(
+    kind: EnforcementAlarm['kind'],
+    tenant: string,
+    epId: string,
+    detail: string,
+  ): void {
+    this.ports.log.error({ alarm: kind, tenant, ep: epId }, detail);
+    this.ports.events.alarms.next({ kind, tenant, epId, detail });
+  }
+}
+
+function nameOf(receipt: Receipt): string {
+  return `${receipt.tenant}/${receipt.boot_id}`;
+}
+
+function stepOf(receipt: Receipt): string {
+  return `${receipt.epoch}.${receipt.applied} ${JSON.stringify(receipt.in_flight)}`;
+}
+
+/** Two receipts for one step may wait together: the first one's arrival, the last one's counts. */
+function onceEachStep(arrived: readonly ArrivedReceipt[]): ArrivedReceipt[] {
+  const steps = new Map<string, ArrivedReceipt>();
+  for (const one of arrived) {
+    const { receipt } = one;
+    const step = `${nameOf(receipt)}/${receipt.epoch}.${receipt.applied}`;
+    const first = steps.get(step);
+    steps.set(
+      step,
+      first === undefined
+        ? one
+        : {
+            jws: one.jws,
+            arrivedAt: first.arrivedAt,
+            receipt: { ...receipt, held_ms: first.receipt.held_ms },
+          },
+    );
+  }
+  return [...steps.values()];
+}
