@@ -3,7 +3,7 @@ import { APP_GUARD } from '@nestjs/core';
 import { AccessGuard } from './access.guard';
 import { AccessStore } from './access.store';
 import { Authenticator } from './authenticator';
-import { Keys } from './keys';
+import { KeyStore } from './key.store';
 import { KeysController } from './keys.controller';
 import { PolicyCheck } from './policy-check';
 import { Tenants } from './tenants';
@@ -15,7 +15,7 @@ import { TokenAuthenticator } from './token-authenticator';
   providers: [
     AccessStore,
     Authenticator,
-    Keys,
+    KeyStore,
     PolicyCheck,
     Tenants,
     TokenAuthenticator,

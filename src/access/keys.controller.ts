@@ -13,7 +13,7 @@ import {
 import { createZodDto, ZodResponse } from 'nestjs-zod';
 import { ApiKeyEntity, EnrolmentKeyEntity } from './api-key.entity';
 import { decodeCursor, pageOf } from './cursor';
-import { Keys } from './keys';
+import { KeyStore } from './key.store';
 import { Access, Caller } from './policy';
 import type { KeyPrincipal } from './principal';
 
@@ -28,7 +28,7 @@ class EnrolmentKeyListDto extends createZodDto(EnrolmentKeyList) {}
 @ApiTags('access')
 @Controller('v1')
 export class KeysController {
-  constructor(private readonly keys: Keys) {}
+  constructor(private readonly keys: KeyStore) {}
 
   @Post('api-keys')
   @Access('admin')

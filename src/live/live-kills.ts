@@ -2,7 +2,7 @@ import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
 import type { Kill, LiveReceipt } from '@sever/protocol';
 import type { Logger } from 'pino';
 import { LOG } from '../config/config.module';
-import { EnforcementEvents } from '../enforcement/enforcement-events';
+import { EnforcementEvents } from '../stream/enforcement-events';
 import { KillEvents } from '../revocation/kill-events';
 import { KillRecords } from '../revocation/kill-records';
 
@@ -45,7 +45,8 @@ export class LiveKills implements OnModuleDestroy {
         this.followed.set(id, { tenant, since: performance.now(), told: new Map() });
       this.soon(id);
     });
-    this.enforcement.onChanged((tenant) => this.allOf(tenant));
+    this.enforcement.receipts.subscribe(({ tenant }) => this.allOf(tenant));
+    this.enforcement.boots.subscribe(({ tenant }) => this.allOf(tenant));
     this.recheck = setInterval(() => this.allOf(), RECHECK_MS);
   }
 

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { formatPosition, ProblemError, type Kill, type KillReceipt } from '@sever/protocol';
-import { Containments, type ContainmentOf, type OrderPosition } from '../enforcement/containments';
+import { Containment, type OrderContainment } from '../enforcement/containment';
+import type { OrderRef } from '../enforcement/roster.store';
 import { RevocationStore, type RevocationRow } from './revocation.store';
 import { NO_ENFORCEMENT_POINTS, summarize } from './summary';
 
@@ -9,7 +10,7 @@ import { NO_ENFORCEMENT_POINTS, summarize } from './summary';
 export class KillRecords {
   constructor(
     private readonly store: RevocationStore,
-    private readonly containments: Containments,
+    private readonly containment: Containment,
   ) {}
 
   async get(tenant: string, id: string): Promise<Kill> {
@@ -20,17 +21,17 @@ export class KillRecords {
   /** Waits, holding no connection, until the kill is contained or the time is up; then says how it stands. */
   async contained(tenant: string, id: string, waitMs: number): Promise<Kill> {
     const row = await this.find(tenant, id);
-    await this.containments.waitUntilContained(tenant, positionOf(row), waitMs);
+    await this.containment.waitForContainment(tenant, refOf(row), waitMs);
     return this.get(tenant, id);
   }
 
   async toKills(tenant: string, rows: RevocationRow[]): Promise<Kill[]> {
-    const found = await this.containments.of(tenant, rows.map(positionOf));
-    return rows.map((row, at) => toKill(row, found[at] as ContainmentOf));
+    const found = await this.containment.forOrders(tenant, rows.map(refOf));
+    return rows.map((row, at) => toKill(row, found[at] as OrderContainment));
   }
 
   async receipts(tenant: string, id: string): Promise<KillReceipt[]> {
-    const [found] = await this.containments.of(tenant, [positionOf(await this.find(tenant, id))]);
+    const [found] = await this.containment.forOrders(tenant, [refOf(await this.find(tenant, id))]);
     return found?.receipts ?? [];
   }
 
@@ -41,19 +42,19 @@ export class KillRecords {
   }
 }
 
-function positionOf(row: RevocationRow): OrderPosition {
+function refOf(row: RevocationRow): OrderRef {
   return {
     id: row.id,
     epoch: Number(row.epoch),
-    seq: Number(row.last_seq),
+    firstSeq: Number(row.first_seq),
+    lastSeq: Number(row.last_seq),
     leaseValidMs: row.lease_valid_ms,
-    createdAt: row.created_at,
     replica: row.replica,
     committedMonoMs: row.committed_mono_ms,
   };
 }
 
-function toKill(row: RevocationRow, { state, containment }: ContainmentOf): Kill {
+function toKill(row: RevocationRow, { state, containment }: OrderContainment): Kill {
   return {
     id: row.id,
     state,

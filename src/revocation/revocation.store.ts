@@ -12,6 +12,7 @@ export interface RevocationRow {
   created_at: Date;
   created_by: { id: string; name: string; kind: string };
   epoch: string;
+  first_seq: string;
   last_seq: string;
   lease_valid_ms: number;
   cascade_state: 'pending' | 'running' | 'done';
@@ -21,7 +22,7 @@ export interface RevocationRow {
   committed_mono_ms: number | null;
 }
 
-const COLUMNS = `id, action, subjects, not_found, reason, ticket, created_at, created_by, epoch, last_seq, lease_valid_ms,
+const COLUMNS = `id, action, subjects, not_found, reason, ticket, created_at, created_by, epoch, first_seq, last_seq, lease_valid_ms,
   cascade_state, cascade_agents, cascade_credentials, replica, committed_mono_ms`;
 
 @Injectable()

@@ -15,11 +15,14 @@ const ORDER = [
   ['enforcement'],
   ['revocation'],
   ['operations'],
-  ['calls', 'connectors', 'signals', 'live', 'embedded'],
+  ['calls', 'connectors', 'signals', 'live', 'embedded', 'demo'],
 ];
 
-/** The command of the repository wraps the published ones. */
-const WRAPS_PACKAGES: Record<string, string[]> = { 'src/sever.ts': ['cli', 'sidecar'] };
+/** The command of the repository wraps the published ones; the demo uses Sever as its users do. */
+const WRAPS_PACKAGES: [path: string, packages: string[]][] = [
+  ['src/sever.ts', ['cli', 'sidecar']],
+  ['src/demo/', ['cli']],
+];
 
 /** Which packages of this repository a package may build on. */
 const PACKAGE_ORDER: Record<string, string[]> = {
@@ -90,7 +93,9 @@ function packageReason(file: string, target: string): string | null {
     return `${home} builds on ${PACKAGE_ORDER[home]?.join(', ') || 'no other package'} only`;
   }
   if (!wanted || wanted === 'protocol' || !file.startsWith('src/')) return null;
-  return WRAPS_PACKAGES[file]?.includes(wanted)
+  return WRAPS_PACKAGES.some(
+    ([path, packages]) => file.startsWith(path) && packages.includes(wanted),
+  )
     ? null
     : 'the control plane shares only the protocol with its clients';
 }

@@ -66,7 +66,7 @@ describe('the transaction of an order', () => {
       [tenant.id],
     );
     expect(rows.map((row) => row.seq)).toEqual(rows.map((_, at) => at + 1));
-    let digest = Buffer.alloc(32);
+    let digest: Buffer = Buffer.alloc(32);
     for (const row of rows) {
       const payload = JSON.parse(row.payload as string) as { digest: string; seq: number };
       expect(payload.digest).toBe(digest.toString('base64url'));

@@ -15,7 +15,7 @@ export interface Page {
 
 /** Issues, lists and ends the secrets of callers. A secret is shown once, and only its hash is kept. */
 @Injectable()
-export class Keys {
+export class KeyStore {
   constructor(private readonly work: UnitOfWork) {}
 
   async createApiKey(
