@@ -101,6 +101,9 @@ describe('a call in flight', () => {
     await eventually(() => expect(under.enforcer.finished).toHaveLength(1));
     expect(closedAtFinish).toEqual([true]);
     expect(sockets[1]?.destroyed).toBe(false);
+    expect(await (await fetch(`${under.url}/metrics`)).text()).toContain(
+      'sever_sidecar_cut_calls_total{code="agent_revoked"} 1',
+    );
     held[1]?.end('data: {"alive":true}\n\n');
     expect(await other.end).toBe('ended');
     expect(other.events).toEqual([{ alive: true }]);

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { agentClient } from '../support/agent-client';
 import { JSON_RPC, postMessage, toolCall } from '../support/post-message';
@@ -175,6 +176,26 @@ describe('the MCP proxy', () => {
     expect(response.status).toBe(status);
     const code = status === 413 ? 'payload_too_large' : 'bad_request';
     expect(await response.json()).toMatchObject({ jsonrpc: '2.0', error: { data: { code } } });
+    expect(tools.seen).toHaveLength(from);
+  });
+
+  it('stops reading a message that turns out beyond the limit, whatever length it announced', async () => {
+    const from = tools.seen.length;
+    const upload = httpRequest(url, {
+      method: 'POST',
+      headers: {
+        ...JSON_RPC,
+        authorization: `Bearer ${under.enforcer.agent('flood', ['tool:*'])}`,
+      },
+    });
+    upload.on('error', () => undefined); // it may be cut off before it has read the answer's end
+    const answered = once(upload, 'response') as Promise<[IncomingMessage]>;
+    for (let sent = 0; sent < 80; sent += 1) upload.write('x'.repeat(64 * 1_024));
+    const [response] = await answered;
+    expect(response.statusCode).toBe(413);
+    expect(response.headers.connection).toBe('close');
+    response.resume();
+    upload.destroy();
     expect(tools.seen).toHaveLength(from);
   });
 
