@@ -30,7 +30,10 @@ export function readIfThere(file: string): string | null {
 }
 
 export function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error ? String(error.code) : undefined;
+  // Not `instanceof Error`: errors of Node's own modules can come from another realm.
+  return typeof error === 'object' && error !== null && 'code' in error
+    ? String(error.code)
+    : undefined;
 }
 
 function withDraft<T>(

@@ -19,11 +19,18 @@ export async function eventually<T>(
       return await check();
     } catch (error) {
       if (performance.now() >= deadline) {
-        const last = error instanceof Error ? error : new Error(String(error));
-        last.message = `still failing after ${timeoutMs} ms: ${last.message}`;
-        throw last;
+        throw new Error(`still failing after ${timeoutMs} ms: ${messageOf(error)}`, {
+          cause: error,
+        });
       }
     }
     await delay(everyMs);
   }
+}
+
+/** Jest's matchers and Node's modules throw errors of different realms, so this asks for the text alone. */
+function messageOf(error: unknown): string {
+  return typeof error === 'object' && error !== null && 'message' in error
+    ? String(error.message)
+    : String(error);
 }
