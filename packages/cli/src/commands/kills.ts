@@ -54,15 +54,15 @@ async function show(session: Session, killId: string): Promise<number> {
 /** Kills as a table, one a row. */
 export function killTable(kills: readonly Kill[]): string {
   return table(
-    ['kill', 'at', 'state', 'subject', 'by', 'summary'],
+    ['kill', 'at', 'state', 'stopped at', 'subject', 'reason'],
     kills.map((kill) => [
       kill.id,
       moment(kill.created_at),
       kill.state,
+      `${kill.containment.enforced + kill.containment.dark} of ${kill.containment.required}`,
       subjectText(kill.subject) +
         (kill.subjects.length > 1 ? ` and ${kill.subjects.length - 1} more` : ''),
-      shortText(kill.created_by.name, 24),
-      shortText(kill.summary, 80),
+      shortText(kill.reason, 30),
     ]),
   );
 }
