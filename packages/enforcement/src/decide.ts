@@ -1,0 +1,92 @@
+import { covers, toolScope, type Denial, type DenialView } from '@sever/protocol';
+import type { Standing } from './machine-events';
+import type { Allowed, CallContext, Decision, Denied, DenyCode } from './types';
+import type { VerifiedToken } from './verified-token';
+
+/** Fixed phrases: what the operator wrote stays in the control plane. */
+const REASONS: Record<DenyCode, string> = {
+  invalid_token: 'The token is missing, malformed, expired or not for this place.',
+  agent_revoked: 'This agent has been stopped for good. A new login will not help.',
+  agent_suspended: 'This agent is suspended until an operator lifts it.',
+  tool_suspended: 'This tool is suspended until an operator lifts it.',
+  enforcement_stale:
+    'This enforcement point cannot confirm that the agent may act. Try again later.',
+  insufficient_scope: 'The token does not hold the scope that this call takes.',
+};
+
+/** What standing orders say about a call, beside its token's validity. */
+export interface StandingDenial {
+  readonly code: 'agent_revoked' | 'agent_suspended' | 'tool_suspended';
+  readonly denial: Denial;
+}
+
+export function refusal(code: DenyCode, stale: boolean, denial?: Denial): Denied {
+  return {
+    decision: 'deny',
+    code,
+    reason: REASONS[code],
+    ...(denial && { killId: denial.killId, terminal: denial.terminal }),
+    stale,
+  };
+}
+
+/**
+ * The decision about one call, in the order that the protocol fixes: token, then kills and suspensions (which hold
+ * without a lease too), then the lease at this moment, then the scope. `verified` is `null` for a bad token.
+ */
+export function decide(
+  verified: VerifiedToken | null,
+  context: CallContext,
+  view: DenialView,
+  standing: Standing,
+): Decision {
+  const stale = standing !== 'fresh';
+  if (verified === null) return refusal('invalid_token', stale);
+  const stopped = standingDenial(verified, context, view);
+  if (stopped !== null) return refusal(stopped.code, stale, stopped.denial);
+  if (standing !== 'fresh' && standing !== 'stale') return refusal('enforcement_stale', true);
+  if (!holdsScope(verified.scopes, context)) return refusal('insufficient_scope', stale);
+  return allowed(verified, stale);
+}
+
+function allowed(verified: VerifiedToken, stale: boolean): Allowed {
+  return stale ? verified.allowedStale : verified.allowed;
+}
+
+/** Kills and suspensions that stand against a call; `null` when none does. */
+export function standingDenial(
+  verified: VerifiedToken,
+  context: CallContext,
+  view: DenialView,
+): StandingDenial | null {
+  if (verified.seenVersion !== view.version) {
+    verified.denial = view.denial(verified.lineage);
+    verified.seenVersion = view.version;
+  }
+  const { denial } = verified;
+  if (denial !== null)
+    return { code: denial.terminal ? 'agent_revoked' : 'agent_suspended', denial };
+  const boundary = boundaryDenial(context, view);
+  return boundary === null ? null : { code: 'tool_suspended', denial: boundary };
+}
+
+function boundaryDenial(context: CallContext, view: DenialView): Denial | null {
+  const tool = context.tool === undefined ? null : view.suspensionOf(`tool:${context.tool}`);
+  if (tool !== null) return tool;
+  const upstream = upstreamOf(context);
+  return upstream === undefined ? null : view.suspensionOf(`upstream:${upstream}`);
+}
+
+/** The upstream that a call goes to, if it names one. */
+export function upstreamOf({ tool, upstream }: CallContext): string | undefined {
+  if (upstream !== undefined || tool === undefined) return upstream;
+  const slash = tool.indexOf('/');
+  return slash < 0 ? tool : tool.slice(0, slash);
+}
+
+function holdsScope(held: readonly string[], { scope, tool }: CallContext): boolean {
+  const asked = scope ?? (tool === undefined ? undefined : toolScope(tool));
+  if (asked === undefined) return true;
+  for (const one of held) if (covers(one, asked)) return true;
+  return false;
+}

@@ -1,0 +1,231 @@
+import type { DenialView, InFlightCounts } from '@sever/protocol';
+import type { Clock, Timers } from './clock';
+import { refusal, standingDenial, upstreamOf } from './decide';
+import { RefusedError, type CallContext, type Denied, type InFlightCall } from './types';
+import type { VerifiedToken } from './verified-token';
+
+/** How long a receipt waits for aborted calls to settle before it counts them as uncontrolled. */
+export const SETTLE_MS = 250;
+const REMEMBERED_KILLS = 1_000;
+
+type Outcome = 'aborted' | 'completed';
+
+/** `relayed`: bytes that can be held back. `guarded`: work that only a signal reaches, so a hold aborts it. */
+export type CallKind = 'relayed' | 'guarded';
+
+export interface InFlightOptions {
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly abort: 'stream' | 'signal' | 'none';
+  /** Read at each look at `held`: a process that was stopped must not relay a byte before its timers run again. */
+  readonly mayRelay: () => boolean;
+}
+
+interface Aborted {
+  readonly killId: string;
+  readonly until: number;
+}
+
+/** The calls in flight: who makes them, what a kill must cut, and what became of those that it cut. */
+export class InFlight {
+  private readonly calls = new Set<TrackedCall>();
+  private readonly bySubject = new Map<string, Set<TrackedCall>>();
+  private readonly unsettled = new Map<TrackedCall, Aborted>();
+  private readonly byKill = new Map<string, { aborted: number; completed: number }>();
+  private settleListeners: (() => void)[] = [];
+  private serial = 0;
+  private holding = false;
+
+  constructor(private readonly options: InFlightOptions) {}
+
+  get size(): number {
+    return this.calls.size + this.unsettled.size;
+  }
+
+  /** Call it in the same synchronous step as the decision, so that no kill falls between the two. */
+  admit(verified: VerifiedToken, context: CallContext, kind: CallKind): TrackedCall {
+    this.serial += 1;
+    const call = new TrackedCall(`${this.serial}`, verified, context, kind, this);
+    this.calls.add(call);
+    for (const subject of call.subjects) {
+      const calls = this.bySubject.get(subject) ?? new Set<TrackedCall>();
+      this.bySubject.set(subject, calls.add(call));
+    }
+    return call;
+  }
+
+  /** Aborts what the view denies now: calls under these subjects, or any call. */
+  abortDenied(view: DenialView, subjects: readonly string[] | null): void {
+    if (subjects === null) for (const call of [...this.calls]) this.abortIfDenied(call, view);
+    else
+      for (const subject of subjects)
+        for (const call of [...(this.bySubject.get(subject) ?? [])]) this.abortIfDenied(call, view);
+  }
+
+  /** Ends every call; no kill is behind it, so no receipt counts it. */
+  cut(): void {
+    for (const call of [...this.calls]) call.abort(refusal('enforcement_stale', true));
+  }
+
+  hold(): void {
+    this.holding = true;
+    for (const call of [...this.calls])
+      if (call.kind === 'guarded') call.abort(refusal('enforcement_stale', true));
+      else call.tellHold(true);
+  }
+
+  release(): void {
+    this.holding = false;
+    for (const call of [...this.calls]) call.tellHold(false);
+  }
+
+  get isHolding(): boolean {
+    return this.holding || !this.options.mayRelay();
+  }
+
+  /** What became of the calls that each kill cut; those not settled yet are out of control. */
+  counts(): Record<string, InFlightCounts> {
+    const counts: Record<string, InFlightCounts> = {};
+    for (const [killId, { aborted, completed }] of this.byKill)
+      counts[killId] = { aborted, completed, uncontrolled: 0 };
+    for (const { killId } of this.unsettled.values()) {
+      const counted = counts[killId];
+      if (counted !== undefined) counted.uncontrolled += 1;
+    }
+    return counts;
+  }
+
+  /** Resolves once every aborted call has settled or has had its time. */
+  async settled(): Promise<void> {
+    for (;;) {
+      const now = this.options.clock.monotonic();
+      let until = -Infinity;
+      for (const aborted of this.unsettled.values()) until = Math.max(until, aborted.until);
+      if (until <= now) return;
+      await new Promise<void>((resolve) => {
+        const cancel = this.options.timers.after(Math.ceil(until - now), resolve);
+        this.settleListeners.push(() => {
+          cancel();
+          resolve();
+        });
+      });
+    }
+  }
+
+  /** Resolves when no call is in flight any more, or after that many milliseconds. */
+  async drained(withinMs: number): Promise<void> {
+    const until = this.options.clock.monotonic() + withinMs;
+    while (this.calls.size > 0 || this.unsettled.size > 0) {
+      const left = until - this.options.clock.monotonic();
+      if (left <= 0) return;
+      await new Promise<void>((resolve) => {
+        const cancel = this.options.timers.after(Math.ceil(left), resolve);
+        this.settleListeners.push(() => {
+          cancel();
+          resolve();
+        });
+      });
+    }
+  }
+
+  /** @internal */
+  ended(call: TrackedCall, outcome: Outcome): void {
+    this.forget(call);
+    const aborted = this.unsettled.get(call);
+    if (aborted !== undefined) {
+      this.unsettled.delete(call);
+      const counted = this.byKill.get(aborted.killId);
+      if (counted !== undefined) counted[outcome] += 1;
+    }
+    const listeners = this.settleListeners;
+    this.settleListeners = [];
+    for (const listener of listeners) listener();
+  }
+
+  private abortIfDenied(call: TrackedCall, view: DenialView): void {
+    // One that a hold has signalled already, and that still runs, is this kill's to account for.
+    if (this.unsettled.has(call)) return;
+    const stopped = standingDenial(call.verified, call.context, view);
+    if (stopped === null) return;
+    const { killId } = stopped.denial;
+    if (!this.byKill.has(killId)) this.byKill.set(killId, { aborted: 0, completed: 0 });
+    if (this.byKill.size > REMEMBERED_KILLS)
+      this.byKill.delete(this.byKill.keys().next().value ?? '');
+    const grace = this.options.abort === 'none' ? 0 : SETTLE_MS;
+    this.unsettled.set(call, { killId, until: this.options.clock.monotonic() + grace });
+    this.forget(call);
+    call.abort(refusal(stopped.code, false, stopped.denial));
+  }
+
+  private forget(call: TrackedCall): void {
+    this.calls.delete(call);
+    for (const subject of call.subjects) {
+      const calls = this.bySubject.get(subject);
+      if (calls?.delete(call) && calls.size === 0) this.bySubject.delete(subject);
+    }
+  }
+}
+
+/** One call in flight; see `InFlightCall`. */
+export class TrackedCall implements InFlightCall {
+  readonly subjects: readonly string[];
+  private readonly controller = new AbortController();
+  private readonly holdListeners: ((held: boolean) => void)[] = [];
+  private toldHeld = false;
+  private over = false;
+
+  constructor(
+    readonly id: string,
+    readonly verified: VerifiedToken,
+    readonly context: CallContext,
+    readonly kind: CallKind,
+    private readonly inFlight: InFlight,
+  ) {
+    const upstream = upstreamOf(context);
+    this.subjects = [
+      ...verified.lineage.map(([subject]) => subject),
+      ...(context.tool === undefined ? [] : [`tool:${context.tool}`]),
+      ...(upstream === undefined ? [] : [`upstream:${upstream}`]),
+    ];
+  }
+
+  get signal(): AbortSignal {
+    return this.controller.signal;
+  }
+
+  get held(): boolean {
+    return this.inFlight.isHolding;
+  }
+
+  onHold(listener: (held: boolean) => void): void {
+    this.holdListeners.push(listener);
+  }
+
+  finish(): void {
+    this.end('aborted');
+  }
+
+  /** `completed`: it came to its own end although it had been told to stop. */
+  end(outcome: Outcome): void {
+    if (this.over) return;
+    this.over = true;
+    this.inFlight.ended(this, outcome);
+  }
+
+  /** @internal */
+  abort(denied: Denied): void {
+    if (!this.signal.aborted) this.controller.abort(new RefusedError(denied));
+  }
+
+  /** @internal */
+  tellHold(held: boolean): void {
+    if (this.toldHeld === held) return;
+    this.toldHeld = held;
+    try {
+      for (const listener of this.holdListeners) listener(held);
+    } catch {
+      // A relay that cannot be held must not go on.
+      this.abort(refusal('enforcement_stale', true));
+    }
+  }
+}

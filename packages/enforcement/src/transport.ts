@@ -1,0 +1,43 @@
+import type { LeaseRequest, RangeRequest } from '@sever/protocol';
+
+/** What a transport hears, as raw bytes: nothing is verified yet. */
+export interface TransportListener {
+  message(kind: 'stream' | 'pulse' | 'emergency', bytes: Uint8Array): void;
+  /** The connection was lost. */
+  disconnected(): void;
+  /** It stands again; the subscriptions do too. */
+  connected(): void;
+  /** Messages may have been lost although it stands. */
+  suspect(why: string): void;
+}
+
+/** The messages that answer one snapshot request, in order of arrival. */
+export interface SnapshotReplies {
+  /** @throws when nothing comes within that many milliseconds */
+  next(timeoutMs: number): Promise<Uint8Array>;
+  close(): void;
+}
+
+export interface TransportAccess {
+  readonly urls: readonly string[];
+  readonly jwt: string;
+}
+
+/**
+ * The road between an enforcement point and the control plane. It may lose, repeat, delay and reorder; it never
+ * decides anything. NATS is one; the same messages can travel over HTTP.
+ */
+export interface Transport {
+  /** Resolves once stream, pulse and emergency are subscribed: a snapshot may be asked for only after that. */
+  start(listener: TransportListener): Promise<void>;
+  requestSnapshot(request: string): SnapshotReplies;
+  requestRange(request: RangeRequest): Promise<Uint8Array>;
+  requestLease(request: LeaseRequest): Promise<Uint8Array>;
+  /** Receipts and the leave. It proves nothing about delivery. */
+  publishReceipt(message: string): void;
+  /** Hands over everything published so far, as far as the connection allows. */
+  flush(): Promise<void>;
+  /** New addresses or credentials from the control plane. */
+  useAccess(access: TransportAccess): Promise<void>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,63 @@
+import type { Denial, Lineage } from '@sever/protocol';
+import type { Allowed, Caller } from './types';
+
+/** A token whose signature and claims have been verified once, with what each later call needs of it. */
+export interface VerifiedToken {
+  /** The whole token: a cache hit by signature counts only when all of it is equal. */
+  readonly token: string;
+  readonly kid: string;
+  /** The token's lineage and the key that verified it. */
+  readonly lineage: Lineage;
+  readonly scopes: readonly string[];
+  readonly caller: Caller;
+  /** Milliseconds since the Unix epoch. */
+  readonly expiresAtMs: number;
+  /** Answers made once, because a hot path that allocates nothing needs them ready. */
+  readonly allowed: Allowed;
+  readonly allowedStale: Allowed;
+  /** Version of the view at which `denial` was found; covers the lineage alone, never expiry, lease, tool or scope. */
+  seenVersion: number;
+  denial: Denial | null;
+}
+
+/**
+ * Verified tokens, found by their signature part. Two generations stand in for a strict least-recently-used order: a
+ * hit in the old one moves to the young one, and when that is full the old one is forgotten whole.
+ */
+export class VerifiedTokens {
+  private young = new Map<string, VerifiedToken>();
+  private old = new Map<string, VerifiedToken>();
+
+  constructor(private readonly capacity = 10_000) {}
+
+  get size(): number {
+    return this.young.size + this.old.size;
+  }
+
+  find(token: string): VerifiedToken | undefined {
+    const signature = token.slice(token.lastIndexOf('.') + 1);
+    let found = this.young.get(signature);
+    if (found === undefined) {
+      found = this.old.get(signature);
+      if (found?.token === token) {
+        this.old.delete(signature);
+        this.put(signature, found);
+      }
+    }
+    // The same signature under another header or payload is another token, and not a verified one.
+    return found?.token === token ? found : undefined;
+  }
+
+  add(verified: VerifiedToken): void {
+    const { token } = verified;
+    this.put(token.slice(token.lastIndexOf('.') + 1), verified);
+  }
+
+  private put(signature: string, verified: VerifiedToken): void {
+    this.young.set(signature, verified);
+    if (this.young.size >= this.capacity / 2) {
+      this.old = this.young;
+      this.young = new Map();
+    }
+  }
+}
