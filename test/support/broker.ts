@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import { startNats, type EmbeddedNats } from '../../src/embedded/nats-server';
 import { createRunFolder } from './run-folder';
 

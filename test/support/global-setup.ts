@@ -1,8 +1,8 @@
 import type { Embedded } from '../../src/embedded/start-embedded';
 import { startCluster } from './cluster';
 
+// Jest hands nothing else from setup to teardown.
 declare global {
-  // eslint-disable-next-line no-var -- only `var` declares a global; Jest hands nothing else from setup to teardown
   var severTestCluster: Embedded | undefined;
 }
 
