@@ -72,7 +72,7 @@ export default tseslint.config(
       ),
     },
     rules: {
-      // A file for browsers names in a comment the globals that it uses.
+      // A file may say in a comment what it takes from its surroundings.
       'no-redeclare': ['error', { builtinGlobals: false }],
       'no-unused-vars': ['error', { varsIgnorePattern: '^\\$schema$', argsIgnorePattern: '^_' }],
     },
@@ -82,6 +82,24 @@ export default tseslint.config(
     languageOptions: {
       sourceType: 'commonjs',
       globals: readonly('require', 'module', '__dirname'),
+    },
+  },
+  {
+    // Served to browsers as they are.
+    files: ['src/live/console/**/*.js'],
+    languageOptions: {
+      globals: readonly(
+        ...[
+          'window',
+          'document',
+          'location',
+          'navigator',
+          'localStorage',
+          'sessionStorage',
+          'Node',
+        ],
+        ...['requestAnimationFrame', 'cancelAnimationFrame', 'HTMLElement', 'Event', 'io'],
+      ),
     },
   },
 );
