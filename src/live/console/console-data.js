@@ -1,4 +1,3 @@
-/* global io */
 // What the page knows, and where it comes from: the REST interface and the live gateway.
 // Classic scripts on purpose: a build that turns modules into CommonJS leaves these as they are.
 

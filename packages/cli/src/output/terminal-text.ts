@@ -1,9 +1,8 @@
 /**
  * Characters that a terminal obeys or that change how text around them reads: C0, DEL, C1 (U+009B alone starts a
- * sequence), separators, directional and invisible marks, lone surrogates, tags.
+ * sequence), separators, directional and invisible marks, lone surrogates, tags, and letters that show nothing.
  */
-const UNSAFE =
-  /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0]/gu;
+const UNSAFE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\u115f\u1160\u3164\uffa0]/gu;
 
 /** Names and reasons come from agents; what they write must be seen, never obeyed. */
 export function terminalText(text: string): string {
