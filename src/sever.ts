@@ -5,9 +5,15 @@ import { writeBrokerFiles } from './broker/broker-files';
 import { runDemo } from './demo/run-demo';
 import { runSample } from './demo/run-sample';
 import { seed } from './demo/seed';
+import { runControlPlane } from './run-control-plane';
 
 /** The repository's own `sever`: the published commands, and those that need the servers of this checkout. */
 function addOwnCommands(program: Command, io: CliIo): void {
+  program
+    .command('up')
+    .description('run the control plane, as `npm start` does once everything is built')
+    .action(() => runControlPlane());
+
   program
     .command('sidecar')
     .description('run a sidecar in front of tool servers')

@@ -2,6 +2,7 @@ import helmet from '@fastify/helmet';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { ProblemError } from '@sever/protocol';
 import type { FastifyRequest } from 'fastify';
+import { Metrics } from './metrics';
 import { parseJson } from './parse-json';
 
 const BODY_LIMIT = 64 * 1_024;
@@ -34,6 +35,15 @@ export async function prepareServer(app: NestFastifyApplication): Promise<void> 
         throw new ProblemError('unsupported_media_type', 'Send the body as application/json.');
       return parse(request, body as string);
     }, done);
+  });
+  const metrics = app.get(Metrics);
+  server.addHook('onResponse', (request, reply, done) => {
+    const route = request.routeOptions.url ?? 'none';
+    metrics.requests.observe(
+      { method: request.method, route, status: reply.statusCode },
+      reply.elapsedTime / 1_000,
+    );
+    done();
   });
   await app.register(helmet, {
     contentSecurityPolicy: {
