@@ -118,7 +118,16 @@ export class BrokerSide {
         new Ranges(broker, store, signed, turn),
         new Snapshots({ broker, signatures, boots, builder, keys, events, turn, replica, log }),
         new Leases({ broker, store: leases, signer, activity, events, turn, log }),
-        new Receipts({ broker, store: receipts, boots, signatures, activity, events, replica, log }),
+        new Receipts({
+          broker,
+          store: receipts,
+          boots,
+          signatures,
+          activity,
+          events,
+          replica,
+          log,
+        }),
         activity,
       ],
     );
