@@ -1,37 +1,42 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { Controller, Get, Header } from '@nestjs/common';
+import { readdirSync, readFileSync } from 'node:fs';
+import { extname, join } from 'node:path';
+import { Controller, Get, Header, Param, Res } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
+import { ProblemError } from '@sever/protocol';
+import type { FastifyReply } from 'fastify';
 import { Public } from '../access/policy';
 
-const page = (name: string): string => readFileSync(join(__dirname, 'console', name), 'utf8');
+const FOLDER = join(__dirname, 'console');
+const TYPES: Record<string, string> = {
+  '.html': 'text/html; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+};
 
 /** One static page: the key stays in the browser, and the page asks the same API as everybody else. */
 @ApiExcludeController()
 @Controller('console')
 export class ConsoleController {
-  private readonly html = page('console.html');
-  private readonly css = page('console.css');
-  private readonly js = page('console.js');
+  /** Read once; a request names one of these or nothing. */
+  private readonly files = new Map(
+    readdirSync(FOLDER)
+      .filter((name) => extname(name) in TYPES)
+      .map((name) => [name, readFileSync(join(FOLDER, name), 'utf8')]),
+  );
 
   @Get()
   @Public()
-  @Header('content-type', 'text/html; charset=utf-8')
-  show(): string {
-    return this.html;
+  @Header('content-type', TYPES['.html'] as string)
+  show(): string | undefined {
+    return this.files.get('console.html');
   }
 
-  @Get('console.css')
+  @Get(':file')
   @Public()
-  @Header('content-type', 'text/css; charset=utf-8')
-  style(): string {
-    return this.css;
-  }
-
-  @Get('console.js')
-  @Public()
-  @Header('content-type', 'text/javascript; charset=utf-8')
-  script(): string {
-    return this.js;
+  file(@Param('file') name: string, @Res({ passthrough: true }) reply: FastifyReply): string {
+    const text = this.files.get(name);
+    if (text === undefined) throw new ProblemError('not_found', 'The console has no such file.');
+    void reply.type(TYPES[extname(name)] as string);
+    return text;
   }
 }

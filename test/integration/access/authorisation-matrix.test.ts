@@ -14,8 +14,7 @@ const MATRIX: Record<string, string[] | typeof PUBLIC> = {
   'GET /readyz': PUBLIC,
   'GET /metrics': PUBLIC,
   'GET /console': PUBLIC,
-  'GET /console/console.css': PUBLIC,
-  'GET /console/console.js': PUBLIC,
+  'GET /console/:file': PUBLIC,
   'GET /.well-known/jwks.json': PUBLIC,
   'POST /v1/agents': ['service', 'admin', 'agent'],
   'GET /v1/agents': [...READERS, 'service', 'agent'],
@@ -85,9 +84,9 @@ describe('who may call what', () => {
 
   const call = (route: string, key: string) => {
     const [method, path] = route.split(' ') as [string, string];
-    const filled = path.replace(/^(\/v1\/[a-z-]+\/:id)/, (prefix) =>
-      prefix.replace(':id', ID_OF[prefix] as string),
-    );
+    const filled = path
+      .replace(':file', 'console.css')
+      .replace(/^(\/v1\/[a-z-]+\/:id)/, (prefix) => prefix.replace(':id', ID_OF[prefix] as string));
     return plane.call(method, filled, {
       key,
       ...(method === 'POST' ? { body: { nonsense: true } } : {}),
