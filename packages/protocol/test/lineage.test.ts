@@ -9,7 +9,8 @@ import {
 } from '../src/semantics';
 
 const generation = fc.integer({ min: 1, max: 1_000 });
-const epoch = fc.integer({ min: 1, max: 2 ** 21 });
+/** In epoch 2^21 a floor would reach 2^53, where adding 1 changes nothing any more. */
+const epoch = fc.integer({ min: 1, max: 2 ** 21 - 1 });
 
 describe('floors', () => {
   it('a subject that was never killed has no floor and is alive in its first generation', () => {

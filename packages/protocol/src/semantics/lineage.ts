@@ -22,7 +22,7 @@ export function raisedFloor(floor: number, generation: number, epoch: number): n
   return Math.max(floor, generation + 1, epoch * EPOCH_STRIDE);
 }
 
-/** Generations of epoch `e` start at `e * 2^32`; epochs up to 2^21 stay exact in a double. */
+/** Generations of epoch `e` start at `e * 2^32`; epochs below 2^21 stay exact in a double. */
 export const EPOCH_STRIDE = 2 ** 32;
 
 /** The deepest agent of a lineage: the one that acts. */
