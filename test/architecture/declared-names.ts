@@ -42,6 +42,7 @@ export function badlyNamedPath(path: string): string[] {
   return word ? [`${path} (${word}: say ${REFUSED.get(word)} instead)`] : [];
 }
 
+/** Keys of object literals are left out: they often spell somebody else's options. */
 function isNamedDeclaration(node: ts.Node): node is ts.Declaration & { name: ts.Identifier } {
   const named = node as { name?: ts.Node };
   return (
@@ -49,6 +50,7 @@ function isNamedDeclaration(node: ts.Node): node is ts.Declaration & { name: ts.
     ts.isIdentifier(named.name) &&
     !ts.isPropertyAccessExpression(node) &&
     !ts.isImportClause(node) &&
+    !ts.isPropertyAssignment(node) &&
     !ts.isImportSpecifier(node) &&
     !ts.isNamespaceImport(node)
   );
