@@ -6,7 +6,7 @@ import type { VerifiedToken } from './verified-token';
 
 /** How long a receipt waits for aborted calls to settle before it counts them as uncontrolled. */
 export const SETTLE_MS = 250;
-const REMEMBERED_KILLS = 1_000;
+const REMEMBERED_KILLS = 256;
 
 type Outcome = 'aborted' | 'completed';
 
@@ -32,7 +32,7 @@ export class InFlight {
   private readonly bySubject = new Map<string, Set<TrackedCall>>();
   private readonly unsettled = new Map<TrackedCall, Aborted>();
   private readonly byKill = new Map<string, { aborted: number; completed: number }>();
-  private settleListeners: (() => void)[] = [];
+  private endListeners: (() => void)[] = [];
   private serial = 0;
   private holding = false;
 
@@ -95,37 +95,31 @@ export class InFlight {
     return counts;
   }
 
-  /** Resolves once every aborted call has settled or has had its time. */
+  /** Resolves once every call aborted so far has settled or has had its time. */
   async settled(): Promise<void> {
-    for (;;) {
-      const now = this.options.clock.monotonic();
-      let until = -Infinity;
-      for (const aborted of this.unsettled.values()) until = Math.max(until, aborted.until);
-      if (until <= now) return;
-      await new Promise<void>((resolve) => {
-        const cancel = this.options.timers.after(Math.ceil(until - now), resolve);
-        this.settleListeners.push(() => {
-          cancel();
-          resolve();
-        });
-      });
-    }
+    const { clock } = this.options;
+    let until = -Infinity;
+    for (const aborted of this.unsettled.values()) until = Math.max(until, aborted.until);
+    // Calls that later kills abort have a later end, and do not hold up this answer.
+    const waitsFor = ({ until: end }: Aborted) => end <= until && end > clock.monotonic();
+    while ([...this.unsettled.values()].some(waitsFor)) await this.nextEnd(until);
   }
 
   /** Resolves when no call is in flight any more, or after that many milliseconds. */
   async drained(withinMs: number): Promise<void> {
     const until = this.options.clock.monotonic() + withinMs;
-    while (this.calls.size > 0 || this.unsettled.size > 0) {
-      const left = until - this.options.clock.monotonic();
-      if (left <= 0) return;
-      await new Promise<void>((resolve) => {
-        const cancel = this.options.timers.after(Math.ceil(left), resolve);
-        this.settleListeners.push(() => {
-          cancel();
-          resolve();
-        });
+    while (this.size > 0 && this.options.clock.monotonic() < until) await this.nextEnd(until);
+  }
+
+  private async nextEnd(until: number): Promise<void> {
+    const { clock, timers } = this.options;
+    await new Promise<void>((resolve) => {
+      const cancel = timers.after(Math.max(0, Math.ceil(until - clock.monotonic())), resolve);
+      this.endListeners.push(() => {
+        cancel();
+        resolve();
       });
-    }
+    });
   }
 
   /** @internal */
@@ -137,8 +131,8 @@ export class InFlight {
       const counted = this.byKill.get(aborted.killId);
       if (counted !== undefined) counted[outcome] += 1;
     }
-    const listeners = this.settleListeners;
-    this.settleListeners = [];
+    const listeners = this.endListeners;
+    this.endListeners = [];
     for (const listener of listeners) listener();
   }
 

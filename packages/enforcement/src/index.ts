@@ -1,1 +1,4 @@
 export * from './types';
+export { EnforcementPoint } from './enforcement-point';
+export { EnrolmentRefusedError } from './enrol';
+export type { Alarm } from './machine-events';

@@ -1,4 +1,4 @@
-import { calculateJwkThumbprint } from 'jose';
+import { calculateJwkThumbprint, type JWK_OKP_Public } from 'jose';
 import type { PublicJwk } from '@sever/protocol';
 
 /**
@@ -6,10 +6,10 @@ import type { PublicJwk } from '@sever/protocol';
  * live, so neither a replay nor a reordering brings it back.
  */
 export class KeyRing {
-  private readonly keys = new Map<string, PublicJwk>();
+  private readonly keys = new Map<string, JWK_OKP_Public>();
   private readonly dead = new Set<string>();
 
-  get(kid: string): PublicJwk | undefined {
+  get(kid: string): JWK_OKP_Public | undefined {
     return this.keys.get(kid);
   }
 
@@ -17,8 +17,9 @@ export class KeyRing {
     return this.keys.has(kid);
   }
 
-  set(kid: string, jwk: PublicJwk): void {
-    if (!this.dead.has(kid)) this.keys.set(kid, jwk);
+  set(kid: string, { kty, crv, x }: PublicJwk): void {
+    // One object for the life of the key: the imported form is kept beside it.
+    if (!this.dead.has(kid) && !this.keys.has(kid)) this.keys.set(kid, { kty, crv, x });
   }
 
   kill(kid: string): void {

@@ -71,6 +71,11 @@ export class Machine extends StreamFollower {
       : null;
   }
 
+  /** Dark because of an order that can be lifted: it goes on following the stream and reporting. */
+  get isRevoked(): boolean {
+    return this.dark === null && this.revokedSelf;
+  }
+
   /** Refuse everything from now on, for a reason outside the protocol (lock lost, closing). */
   goDark(alarm: Alarm): Effect[] {
     this.effects = [];
@@ -82,8 +87,10 @@ export class Machine extends StreamFollower {
     switch (event.type) {
       case 'start':
       case 'connected':
-      case 'suspect':
         return this.resynchronise(at);
+      case 'suspect':
+        this.loseSync();
+        return this.askSnapshot(at);
       case 'disconnected':
         return this.loseSync();
       case 'entry':

@@ -37,6 +37,7 @@ export class NatsTransport implements Transport {
   private listener: TransportListener | null = null;
   private access: TransportAccess;
   private closed = false;
+  private opening = 0;
 
   constructor(private readonly options: NatsTransportOptions) {
     this.access = options.access;
@@ -87,8 +88,8 @@ export class NatsTransport implements Transport {
   async useAccess(access: TransportAccess): Promise<void> {
     const moved = access.urls.join() !== this.access.urls.join();
     this.access = access;
-    // A new JWT is read by the authenticator at the next attempt to connect; new addresses need a new connection.
-    if (!moved || this.closed) return;
+    // A new JWT is read by the authenticator at the next attempt; new addresses need a new connection.
+    if (this.closed || (!moved && (this.connection !== null || this.opening > 0))) return;
     const old = this.connection;
     this.connection = null;
     await old?.close();
@@ -103,20 +104,8 @@ export class NatsTransport implements Transport {
   }
 
   private async open(): Promise<void> {
-    const connection = await connect({
-      servers: [...this.access.urls],
-      name: this.options.ep,
-      authenticator: jwtAuthenticator(() => this.access.jwt, this.options.seed),
-      inboxPrefix: this.prefix(),
-      maxReconnectAttempts: -1,
-      reconnectTimeWait: 100,
-      reconnectJitter: 100,
-      pingInterval: 1_000,
-      maxPingOut: 2,
-      ignoreAuthErrorAbort: true,
-      waitOnFirstConnect: true,
-    });
-    if (this.closed) return void (await connection.close());
+    const connection = await this.dial();
+    if (this.closed || this.connection !== null) return void (await connection.close());
     this.connection = connection;
     for (const kind of BROADCASTS)
       connection.subscribe(broadcastSubject(kind, this.options.tenant), {
@@ -132,6 +121,27 @@ export class NatsTransport implements Transport {
     this.listener?.connected();
   }
 
+  private async dial(): Promise<NatsConnection> {
+    this.opening += 1;
+    try {
+      return await connect({
+        servers: [...this.access.urls],
+        name: this.options.ep,
+        authenticator: jwtAuthenticator(() => this.access.jwt, this.options.seed),
+        inboxPrefix: this.prefix(),
+        maxReconnectAttempts: -1,
+        reconnectTimeWait: 100,
+        reconnectJitter: 100,
+        pingInterval: 1_000,
+        maxPingOut: 2,
+        ignoreAuthErrorAbort: true,
+        waitOnFirstConnect: true,
+      });
+    } finally {
+      this.opening -= 1;
+    }
+  }
+
   private async watch(connection: NatsConnection): Promise<void> {
     for await (const status of connection.status()) {
       if (connection !== this.connection) return;
@@ -144,7 +154,6 @@ export class NatsTransport implements Transport {
           break;
         case 'staleConnection':
         case 'slowConsumer':
-        case 'error':
           this.listener?.suspect(status.type);
           break;
         default:

@@ -1,0 +1,331 @@
+import { DEFAULT_AUDIENCE, newId, type EnrolReply } from '@sever/protocol';
+import { AccessKeeper } from './access-keeper';
+import { systemClock, systemTimers, type Instant } from './clock';
+import { decide } from './decide';
+import { Driver, newNonce, sha256 } from './driver';
+import { ControlPlane } from './enrol';
+import { InFlight, type CallKind, type TrackedCall } from './in-flight';
+import { Intake } from './intake';
+import { KeyDirectory } from './key-directory';
+import { KeyRing } from './key-ring';
+import { Machine } from './machine';
+import type { Alarm } from './machine-events';
+import { TokenVerifier } from './token-verifier';
+import { NatsTransport } from './transports/nats';
+import {
+  RefusedError,
+  type Admission,
+  type Allowed,
+  type CallContext,
+  type ConnectOptions,
+  type Decision,
+  type Denied,
+  type EnforcementState,
+  type Logger,
+} from './types';
+import type { VerifiedToken } from './verified-token';
+
+/** Calls in flight get this long to end by themselves when the enforcement point closes. */
+const DRAIN_MS = 5_000;
+const silent: Logger = { info: () => {}, warn: () => {}, error: () => {} };
+
+type Settings = Required<Pick<ConnectOptions, 'name' | 'mode' | 'abort' | 'audience' | 'logger'>>;
+
+/**
+ * Where access is stopped. It decides every call locally, in microseconds, from what the control plane has signed;
+ * a kill reaches it in milliseconds, and no failure lets a killed agent through for longer than the lease.
+ *
+ * @example
+ * const enforcement = await EnforcementPoint.connect({
+ *   url: 'http://127.0.0.1:7400',
+ *   enrolmentKey: process.env.SEVER_ENROLMENT_KEY,
+ *   name: 'payments-api',
+ *   keyDirectory: '/var/lib/payments/sever',
+ * });
+ * const paid = await enforcement.guard(token, { tool: 'payments/transfer' }, (signal) => transfer(order, signal));
+ */
+export class EnforcementPoint {
+  private readonly clock = systemClock;
+  private readonly tokenKeys = new KeyRing();
+  private readonly streamKeys = new KeyRing();
+  private readonly bootId = newId('boot');
+  private readonly alarmListeners: ((alarm: Alarm) => void)[] = [];
+  private readonly machine: Machine;
+  private readonly verifier: TokenVerifier;
+  private readonly inFlight: InFlight;
+  private readonly transport: NatsTransport;
+  private readonly intake: Intake;
+  private readonly driver: Driver;
+  private readonly access: AccessKeeper;
+  private staleAdmissions = 0;
+  private closing: Promise<void> | null = null;
+
+  private constructor(
+    private readonly settings: Settings,
+    private readonly enrolled: EnrolReply,
+    private readonly keys: KeyDirectory,
+    controlPlane: ControlPlane,
+  ) {
+    const { clock, bootId, tokenKeys, streamKeys } = this;
+    const { mode, abort, logger, audience, name } = settings;
+    const { id: ep, tenant, issuer } = enrolled;
+    const timers = systemTimers;
+    this.machine = new Machine({
+      tenant,
+      ep,
+      enrolmentKeyId: enrolled.enrolment_key_id,
+      bootId,
+      mode,
+      sha256,
+      random: Math.random,
+      nonce: newNonce,
+    });
+    this.verifier = new TokenVerifier({ tenant, issuer, audience, keys: tokenKeys });
+    this.inFlight = new InFlight({ clock, timers, abort, mayRelay: () => this.mayRelay() });
+    this.intake = new Intake({
+      tenant,
+      ep,
+      streamKeys,
+      leaseKey: Buffer.from(enrolled.lease_key, 'base64url'),
+    });
+    const seed = keys.natsSeed;
+    this.transport = new NatsTransport({ tenant, ep, seed, access: enrolled.nats });
+    const { machine, transport, intake, inFlight } = this;
+    this.access = new AccessKeeper({
+      controlPlane,
+      keys,
+      self: { name, mode, abort },
+      enrolled,
+      transport,
+      intake,
+      tokenKeys,
+      streamKeys,
+      timers,
+      logger,
+    });
+    this.driver = new Driver({
+      ep,
+      tenant,
+      bootId,
+      mode,
+      abort,
+      machine,
+      transport,
+      intake,
+      inFlight,
+      keys,
+      tokenKeys,
+      streamKeys,
+      clock,
+      timers,
+      logger,
+      onAlarm: (alarm) => this.alarm(alarm),
+      onConnection: (connected) => (connected ? this.access.found() : this.access.lost()),
+    });
+    keys.onLockLost(() =>
+      this.driver.goDark({ kind: 'lock_lost', detail: 'its key directory is no longer locked' }),
+    );
+  }
+
+  /**
+   * Enrols, subscribes, and resolves once it holds its first snapshot and lease. Waits for a control plane that is
+   * not there yet, up to `timeoutMs`.
+   *
+   * @throws EnrolmentRefusedError when the control plane refuses; Error when the key directory is held by another
+   *   process, when the time is over, or when the enforcement point turns out to be revoked
+   */
+  static async connect(options: ConnectOptions): Promise<EnforcementPoint> {
+    const logger = options.logger ?? silent;
+    const { name, mode = 'strict', abort = 'signal', audience = DEFAULT_AUDIENCE } = options;
+    const until =
+      options.timeoutMs === undefined ? undefined : systemClock.monotonic() + options.timeoutMs;
+    const keys = await KeyDirectory.open(options.keyDirectory);
+    let started: EnforcementPoint | null = null;
+    try {
+      const controlPlane = new ControlPlane({ ...options, logger });
+      const enrolled = await controlPlane.enrol(keys, { name, mode, abort }, until);
+      const settings = { name, mode, abort, audience, logger };
+      started = new EnforcementPoint(settings, enrolled, keys, controlPlane);
+      await started.start(until);
+      return started;
+    } catch (error) {
+      await (started === null ? keys.close() : started.abandon());
+      throw error;
+    }
+  }
+
+  /** Decides one call, without admitting it: nothing will be cut if the agent is killed a moment later. */
+  check(token: string, context: CallContext = {}): Promise<Decision> {
+    const at = this.driver.now();
+    const verified = this.verifier.recall(token, this.machine.now(at));
+    if (verified !== undefined)
+      return Promise.resolve(this.counted(this.decideAt(at, verified, context)));
+    return this.checkFirst(token, context);
+  }
+
+  /** Decides one call and, if it is allowed, watches it until `call.finish()`. */
+  async admit(token: string, context: CallContext = {}): Promise<Admission> {
+    return await this.admitAs('relayed', token, context);
+  }
+
+  /**
+   * Runs work for an agent, and tells it to stop through the signal when the agent is revoked.
+   *
+   * @returns what the work returns
+   * @throws RefusedError when the call is refused, and at once when it is cut, whether or not the work has noticed
+   */
+  async guard<T>(
+    token: string,
+    context: CallContext,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const admission = await this.admitAs('guarded', token, context);
+    if (admission.decision === 'deny') throw new RefusedError(admission);
+    const { call } = admission;
+    if (call.signal.aborted) {
+      call.end('aborted');
+      throw call.signal.reason;
+    }
+    const running = (async () => await work(call.signal))();
+    running.then(
+      () => call.end('completed'),
+      () => call.end('aborted'),
+    );
+    return await Promise.race([running, rejectedOnAbort(call.signal)]);
+  }
+
+  state(): EnforcementState {
+    const at = this.driver.now();
+    const { id, tenant } = this.enrolled;
+    const { name, mode } = this.settings;
+    const standing = this.machine.standing(at);
+    return {
+      id,
+      name,
+      tenant,
+      bootId: this.bootId,
+      mode,
+      ready: this.closing === null && (standing === 'fresh' || standing === 'stale'),
+      epoch: this.machine.chain.epoch,
+      applied: this.machine.chain.applied,
+      leaseLeftMs: this.machine.leaseLeftMs(at),
+      inFlight: this.inFlight.size,
+      staleAdmissions: this.staleAdmissions,
+      darkBecause: this.machine.darkBecause,
+    };
+  }
+
+  /** Messages that changed nothing, by reason: bad signatures, wrong tenants, replays. */
+  droppedMessages(): Readonly<Record<string, number>> {
+    return { ...this.intake.rejected, ...this.machine.dropped };
+  }
+
+  /** Told when it goes dark: diverged from the control plane, revoked, or no longer alone with its keys. */
+  onAlarm(listener: (alarm: Alarm) => void): void {
+    this.alarmListeners.push(listener);
+  }
+
+  /**
+   * Refuses every new call, gives those in flight up to 5 seconds (kills still cut them), then cuts the rest, tells
+   * the control plane that it has left, and gives up its keys.
+   */
+  async close(): Promise<void> {
+    this.closing ??= this.shutDown();
+    await this.closing;
+  }
+
+  private async start(until: number | undefined): Promise<void> {
+    await this.keys.enter(this.bootId);
+    await this.tokenKeys.pin(this.enrolled.token_keys);
+    await this.streamKeys.pin(this.enrolled.stream_keys);
+    this.access.lost();
+    this.transport.start(this.driver).catch((error: unknown) => {
+      this.settings.logger.warn({ error: String(error) }, 'the broker cannot be reached');
+      this.access.lost();
+    });
+    await within(this.driver.ready(), until);
+  }
+
+  private async shutDown(): Promise<void> {
+    await this.inFlight.drained(DRAIN_MS);
+    this.driver.goDark({ kind: 'stopped', detail: 'closed' });
+    await this.inFlight.settled();
+    const left = this.driver.leave();
+    // A broker that does not answer must not keep the process from ending.
+    await within(left, this.clock.monotonic() + 1_000).catch((error: unknown) =>
+      this.settings.logger.warn({ error: String(error) }, 'the leave may not have arrived'),
+    );
+    await this.abandon();
+  }
+
+  private async abandon(): Promise<void> {
+    this.driver.stop();
+    this.access.stop();
+    await this.transport.close();
+    await this.keys.close();
+  }
+
+  private async checkFirst(token: string, context: CallContext): Promise<Decision> {
+    const verified = await this.verifier.verify(token, this.machine.now(this.driver.now()));
+    return this.counted(this.decideNow(verified, context));
+  }
+
+  private async admitAs(
+    kind: CallKind,
+    token: string,
+    context: CallContext,
+  ): Promise<Denied | (Allowed & { readonly call: TrackedCall })> {
+    const now = this.machine.now(this.driver.now());
+    const verified =
+      this.verifier.recall(token, now) ?? (await this.verifier.verify(token, now)) ?? null;
+    // From here on in one synchronous step: no kill can fall between the decision and the admission.
+    const decision = this.counted(this.decideNow(verified, context));
+    if (decision.decision === 'deny' || verified === null) return decision as Denied;
+    return { ...decision, call: this.inFlight.admit(verified, context, kind) };
+  }
+
+  /** After a signature check, which took time: is the token still good, and what stands now? */
+  private decideNow(verified: VerifiedToken | null, context: CallContext): Decision {
+    const at = this.driver.now();
+    const stands = verified !== null && this.verifier.stands(verified, this.machine.now(at));
+    return this.decideAt(at, stands ? verified : null, context);
+  }
+
+  private decideAt(at: Instant, verified: VerifiedToken | null, context: CallContext): Decision {
+    const standing = this.machine.standing(at);
+    if (standing !== 'fresh') this.driver.wake();
+    return decide(verified, context, this.machine.view, this.closing === null ? standing : 'dark');
+  }
+
+  private counted(decision: Decision): Decision {
+    if (decision.decision === 'allow' && decision.stale) this.staleAdmissions += 1;
+    return decision;
+  }
+
+  private mayRelay(): boolean {
+    const standing = this.machine.standing(this.driver.now());
+    return standing === 'fresh' || standing === 'stale';
+  }
+
+  private alarm(alarm: Alarm): void {
+    if (alarm.kind === 'stopped') return;
+    this.settings.logger.error({ alarm }, 'the enforcement point refuses everything');
+    for (const listener of this.alarmListeners) listener(alarm);
+  }
+}
+
+async function rejectedOnAbort(signal: AbortSignal): Promise<never> {
+  return await new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+  });
+}
+
+async function within<T>(promise: Promise<T>, until: number | undefined): Promise<T> {
+  if (until === undefined) return await promise;
+  return await new Promise<T>((resolve, reject) => {
+    const cancel = systemTimers.after(Math.max(0, until - systemClock.monotonic()), () =>
+      reject(new Error('the control plane gave no snapshot and lease in time')),
+    );
+    promise.then(resolve, reject).finally(cancel);
+  });
+}
