@@ -48,10 +48,23 @@ describe('a control plane that dies between the commit of a kill and its publica
       ready: /sever sidecar: listening on (http:\S+)/,
     });
     const client = new SeverClient({ url: plane.found, key });
-    const root = await client.spawn({ name: 'root', initiator: { subject: 'alice' }, scopes: ['tool:*'] });
-    const child = await client.as(root.credential.token).spawn({ name: 'child', scopes: ['tool:*'] });
-    const survivor = await client.spawn({ name: 'other', initiator: { subject: 'bob' }, scopes: ['tool:*'] });
-    expect(await check(sidecar.found, child.credential.token, 'x/y')).toEqual({ decision: 'allow', stale: false });
+    const root = await client.spawn({
+      name: 'root',
+      initiator: { subject: 'alice' },
+      scopes: ['tool:*'],
+    });
+    const child = await client
+      .as(root.credential.token)
+      .spawn({ name: 'child', scopes: ['tool:*'] });
+    const survivor = await client.spawn({
+      name: 'other',
+      initiator: { subject: 'bob' },
+      scopes: ['tool:*'],
+    });
+    expect(await check(sidecar.found, child.credential.token, 'x/y')).toEqual({
+      decision: 'allow',
+      stale: false,
+    });
 
     const idempotencyKey = randomUUID();
     const order = (): Promise<Response> =>
@@ -78,7 +91,10 @@ describe('a control plane that dies between the commit of a kill and its publica
     expect((await client.listKills()).items.map(({ id }) => id)).toEqual([kill.id]);
     await eventually(
       async () =>
-        expect(await check(sidecar.found, survivor.credential.token, 'x/y')).toEqual({ decision: 'allow', stale: false }),
+        expect(await check(sidecar.found, survivor.credential.token, 'x/y')).toEqual({
+          decision: 'allow',
+          stale: false,
+        }),
       { timeoutMs: 20_000 },
     );
   }, 120_000);

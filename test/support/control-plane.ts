@@ -35,9 +35,10 @@ export interface Reply {
 
 /** A control plane in this process, on a database of its own and a real broker. */
 export async function startTestControlPlane(
-  env: Record<string, string> = {},
+  settings: Record<string, string> | ((broker: TestBroker) => Promise<Record<string, string>>) = {},
 ): Promise<TestControlPlane> {
   const [database, broker] = await Promise.all([createTestDatabase(), startTestBroker()]);
+  const env = typeof settings === 'function' ? await settings(broker) : settings;
   const key = `sk_${randomBytes(32).toString('base64url')}`;
   const config = loadConfig({
     SEVER_ENV: 'test',
