@@ -19,6 +19,8 @@ const REMEDY =
   'Run it with the configuration that `sever broker init DIR` writes, and give the control plane the files from the ' +
   'same DIR (SEVER_NATS_CREDS, SEVER_NATS_ACCOUNT_SEED_FILE).';
 const RETRY_MS = 200;
+/** A server that does not know an account looks for it for two seconds before it says no. */
+const ANSWER_MS = 6_000;
 
 export interface OperatorModeCheck {
   readonly settings: ConnectionOptions;
@@ -71,7 +73,7 @@ async function firstConnection({ settings, withinMs }: OperatorModeCheck): Promi
   const deadline = performance.now() + withinMs;
   for (;;) {
     try {
-      const connection = await connect({ ...settings, reconnect: false, timeout: 2_000 });
+      const connection = await connect({ ...settings, reconnect: false, timeout: ANSWER_MS });
       await connection.close();
       return;
     } catch (error) {
@@ -92,7 +94,7 @@ async function firstConnection({ settings, withinMs }: OperatorModeCheck): Promi
 
 async function isAdmitted(settings: ConnectionOptions): Promise<boolean> {
   try {
-    const connection = await connect({ ...settings, reconnect: false, timeout: 2_000 });
+    const connection = await connect({ ...settings, reconnect: false, timeout: ANSWER_MS });
     await connection.close();
     return true;
   } catch (error) {

@@ -64,6 +64,7 @@ test('a broker that lets anybody in is refused', async () => {
     ready: /Server is ready/,
     stopSignal: 'SIGTERM',
     log: () => undefined,
+    onSpawn: () => undefined,
   });
   try {
     await expect(
