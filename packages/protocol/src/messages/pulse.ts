@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { Count, envelope, Millis, Token } from './common';
 
 /** Says where the head is, so that a lost entry is noticed. It proves neither freshness nor divergence. */
