@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { UnitOfWork } from '../database/unit-of-work';
+import { type UnitOfWork } from '../database/unit-of-work';
 
 const WRITE_MS = 2_000;
 

@@ -6,12 +6,12 @@ import {
   type KillReceipt,
 } from '@sever/protocol';
 import { Batcher } from '../stream/batcher';
-import { EnforcementEvents } from '../stream/enforcement-events';
-import { Replica } from '../stream/replica';
-import { Sightings } from '../stream/sightings';
+import { type EnforcementEvents } from '../stream/enforcement-events';
+import { type Replica } from '../stream/replica';
+import { type Sightings } from '../stream/sightings';
 import { ContainmentWatch } from './containment-watch';
 import { notCovered } from './not-covered';
-import { RosterStore, type OrderRef, type Roster } from './roster.store';
+import { type RosterStore, type OrderRef, type Roster } from './roster.store';
 import { byEnforcementPoint, standingOf, toKillReceipt, type EpStanding } from './standing';
 
 export interface OrderContainment {

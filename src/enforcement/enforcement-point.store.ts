@@ -84,31 +84,29 @@ export class EnforcementPointStore {
   }
 
   async one(tenant: string, id: string): Promise<StoredPoint | undefined> {
-    const [row] = await this.work.forTenant<StoredPoint[]>(tenant, (manager) =>
-      manager.query(
-        `SELECT id, name, mode, abort, nats_public_key, created_at FROM enforcement_point
+    const [row] = await this.work.query<StoredPoint>(
+      tenant,
+      `SELECT id, name, mode, abort, nats_public_key, created_at FROM enforcement_point
          WHERE tenant = $1 AND id = $2 AND revoked_at IS NULL`,
-        [tenant, id],
-      ),
+      [tenant, id],
     );
     return row;
   }
 
   async page(tenant: string, after: string, limit: number): Promise<StoredPoint[]> {
-    return this.work.forTenant<StoredPoint[]>(tenant, (manager) =>
-      manager.query(
-        `SELECT id, name, mode, abort, nats_public_key, created_at FROM enforcement_point
+    return this.work.query<StoredPoint>(
+      tenant,
+      `SELECT id, name, mode, abort, nats_public_key, created_at FROM enforcement_point
          WHERE tenant = $1 AND id > $2 AND revoked_at IS NULL ORDER BY id LIMIT $3`,
-        [tenant, after, limit],
-      ),
+      [tenant, after, limit],
     );
   }
 
   /** Boots on the roster, and those that left within the last hour. Silent: no lease request for longer than a lease. */
   async boots(tenant: string, ids: readonly string[]): Promise<StoredBoot[]> {
-    return this.work.forTenant<StoredBoot[]>(tenant, (manager) =>
-      manager.query(
-        `SELECT b.ep_id, b.boot_id, b.mode, b.since_epoch, b.since_seq, b.last_seen_at,
+    return this.work.query<StoredBoot>(
+      tenant,
+      `SELECT b.ep_id, b.boot_id, b.mode, b.since_epoch, b.since_seq, b.last_seen_at,
                 r.epoch AS applied_epoch, r.applied AS applied_seq,
                 CASE WHEN b.until_epoch IS NOT NULL THEN 'left'
                      WHEN b.last_seen_at < now() - make_interval(secs => 5 + t.lease_valid_ms / 1000.0) THEN 'silent'
@@ -120,8 +118,7 @@ export class EnforcementPointStore {
          WHERE b.tenant = $1 AND b.ep_id = ANY ($2)
            AND (b.until_epoch IS NULL OR coalesce(b.left_at, b.last_seen_at) > now() - interval '1 hour')
          ORDER BY b.created_at`,
-        [tenant, ids],
-      ),
+      [tenant, ids],
     );
   }
 }

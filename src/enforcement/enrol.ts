@@ -10,12 +10,12 @@ import {
 import { calculateJwkThumbprint, compactVerify, importJWK, type JWK } from 'jose';
 import type { EnrollerPrincipal, KeyPrincipal } from '../access/principal';
 import { hashSecretKey, newSecretKey } from '../access/secret-keys';
-import { Broker } from '../broker/broker';
+import { type Broker } from '../broker/broker';
 import { isUserKey } from '../broker/user-key';
-import { Issuer } from '../signing/issuer';
-import { Sealer } from '../signing/sealer';
-import { SigningKeys } from '../signing/signing-keys';
-import { EnforcementPointStore } from './enforcement-point.store';
+import { type Issuer } from '../signing/issuer';
+import { type Sealer } from '../signing/sealer';
+import { type SigningKeys } from '../signing/signing-keys';
+import { type EnforcementPointStore } from './enforcement-point.store';
 import { leaseKeyPlace } from './lease-signer';
 
 const LEASE_KEY_BYTES = 32;

@@ -1,7 +1,7 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { LEASE_TYP, type LeaseReply } from '@sever/protocol';
 import { CompactSign } from 'jose';
-import { Sealer } from '../signing/sealer';
+import { type Sealer } from '../signing/sealer';
 
 const REMEMBERED = 10_000;
 

@@ -1,13 +1,13 @@
 import { allRequests, LeaseRequest, type LeaseRefusal, type LeaseReply } from '@sever/protocol';
 import type { Logger } from 'pino';
-import { Broker, type BrokerMessage } from '../broker/broker';
+import { type Broker, type BrokerMessage } from '../broker/broker';
 import { Batcher } from '../stream/batcher';
-import { EnforcementEvents } from '../stream/enforcement-events';
+import { type EnforcementEvents } from '../stream/enforcement-events';
 import { parseMessage, requestFrom } from '../stream/ep-request';
-import { Turn } from '../stream/turn';
-import { BootActivity } from './boot-activity';
-import { LeaseSigner } from './lease-signer';
-import { LeaseStore, type LeaseQuestion, type LeaseStanding } from './lease.store';
+import { type Turn } from '../stream/turn';
+import { type BootActivity } from './boot-activity';
+import { type LeaseSigner } from './lease-signer';
+import { type LeaseStore, type LeaseQuestion, type LeaseStanding } from './lease.store';
 
 const MAX_REQUEST_BYTES = 2_048;
 

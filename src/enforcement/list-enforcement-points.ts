@@ -6,8 +6,8 @@ import {
   type EnforcementPointSelf,
   type List,
 } from '@sever/protocol';
-import { Enrol } from './enrol';
-import { EnforcementPointStore, type StoredBoot } from './enforcement-point.store';
+import { type Enrol } from './enrol';
+import { type EnforcementPointStore, type StoredBoot } from './enforcement-point.store';
 
 /** Reads of enforcement points: all of a tenant, and one about itself. */
 export class ListEnforcementPoints {

@@ -1,13 +1,13 @@
 import { allRequests, Leave, Receipt, requestSender, typOf } from '@sever/protocol';
 import type { Logger } from 'pino';
-import { Broker, type BrokerMessage } from '../broker/broker';
+import { type Broker, type BrokerMessage } from '../broker/broker';
 import { Batcher } from '../stream/batcher';
-import { BootStore } from '../stream/boot.store';
-import { EnforcementEvents, type EnforcementAlarm } from '../stream/enforcement-events';
-import { EpSignatures } from '../stream/ep-signatures';
-import { Replica } from '../stream/replica';
-import { BootActivity } from './boot-activity';
-import { ReceiptStore, type ArrivedReceipt, type ReceiptStanding } from './receipt.store';
+import { type BootStore } from '../stream/boot.store';
+import { type EnforcementEvents, type EnforcementAlarm } from '../stream/enforcement-events';
+import { type EpSignatures } from '../stream/ep-signatures';
+import { type Replica } from '../stream/replica';
+import { type BootActivity } from './boot-activity';
+import { type ReceiptStore, type ArrivedReceipt, type ReceiptStanding } from './receipt.store';
 
 const MAX_RECEIPT_BYTES = 512 * 1_024;
 const REMEMBERED_BOOTS = 10_000;

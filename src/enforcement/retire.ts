@@ -1,9 +1,9 @@
 import { BOOT_SILENCE_MS } from '@sever/protocol';
 import type { Logger } from 'pino';
-import { UnitOfWork } from '../database/unit-of-work';
-import { BootStore } from '../stream/boot.store';
-import { EnforcementEvents } from '../stream/enforcement-events';
-import { Replica } from '../stream/replica';
+import { type UnitOfWork } from '../database/unit-of-work';
+import { type BootStore } from '../stream/boot.store';
+import { type EnforcementEvents } from '../stream/enforcement-events';
+import { type Replica } from '../stream/replica';
 
 const LOOK_MS = 60_000;
 

@@ -59,11 +59,12 @@ export function byEnforcementPoint(standings: readonly BootStanding[]): EpStandi
     groups.set(standing.boot.ep.id, group);
     group.push(standing);
   }
-  return [...groups.entries()].map(([id, boots]) => {
-    const status =
-      WORST_FIRST.find((one) => boots.some((boot) => boot.status === one)) ?? 'unknown';
-    const worst = boots.find((boot) => boot.status === status) ?? (boots[0] as BootStanding);
-    return { id, name: worst.boot.ep.name, mode: worst.boot.mode, status, boots };
+  return [...groups.entries()].flatMap(([id, boots]) => {
+    const [worst] = [...boots].sort(
+      (a, b) => WORST_FIRST.indexOf(a.status) - WORST_FIRST.indexOf(b.status),
+    );
+    if (worst === undefined) return [];
+    return { id, name: worst.boot.ep.name, mode: worst.boot.mode, status: worst.status, boots };
   });
 }
 

@@ -37,9 +37,9 @@ export class Batcher<I, O> {
       const batch = this.waiting.splice(0, this.maxInputs);
       try {
         const outputs = await this.run(batch.map(({ input }) => input));
-        batch.forEach(({ resolve }, at) => resolve(outputs[at] as O));
+        batch.forEach((waiting, at) => waiting.resolve(outputs[at] as O));
       } catch (error) {
-        for (const { reject } of batch) reject(error);
+        for (const waiting of batch) waiting.reject(error);
       }
     }
     this.running = false;

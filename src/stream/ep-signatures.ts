@@ -1,7 +1,7 @@
 import type { PublicJwk } from '@sever/protocol';
 import { compactVerify, importJWK, type CryptoKey, type JWK } from 'jose';
 import type { z } from 'zod';
-import { UnitOfWork } from '../database/unit-of-work';
+import { type UnitOfWork } from '../database/unit-of-work';
 
 const REMEMBERED_KEYS = 10_000;
 

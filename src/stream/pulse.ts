@@ -1,10 +1,10 @@
 import { broadcastSubject, PULSE_INTERVAL_MS, typOf, type Pulse } from '@sever/protocol';
 import type { Logger } from 'pino';
-import { Broker } from '../broker/broker';
-import { SigningKeys } from '../signing/signing-keys';
-import { Replica } from './replica';
-import { Sightings } from './sightings';
-import { StreamStore, type PulseHead } from './stream.store';
+import { type Broker } from '../broker/broker';
+import { type SigningKeys } from '../signing/signing-keys';
+import { type Replica } from './replica';
+import { type Sightings } from './sightings';
+import { type StreamStore, type PulseHead } from './stream.store';
 
 /** Up to here every receipt may come at once. */
 const CROWD = 5;

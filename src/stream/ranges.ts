@@ -1,9 +1,9 @@
 import { allRequests, MAX_MESSAGE_BYTES, RangeRequest, type RangeReply } from '@sever/protocol';
-import { Broker, type BrokerMessage } from '../broker/broker';
+import { type Broker, type BrokerMessage } from '../broker/broker';
 import { parseMessage, requestFrom } from './ep-request';
-import { SignedEntries } from './signed-entries';
-import { StreamStore } from './stream.store';
-import { Turn } from './turn';
+import { type SignedEntries } from './signed-entries';
+import { type StreamStore } from './stream.store';
+import { type Turn } from './turn';
 
 const MAX_REQUEST_BYTES = 1_024;
 const MAX_ENTRIES = 1_000;

@@ -1,10 +1,10 @@
 import { comparePositions, type Position } from '@sever/protocol';
 import type { Logger } from 'pino';
-import { Broker } from '../broker/broker';
+import { type Broker } from '../broker/broker';
 import { Listener } from '../database/listener';
 import { Lane, type LanePorts } from './lane';
-import { Sightings } from './sightings';
-import { StreamStore, type StoredEntry } from './stream.store';
+import { type Sightings } from './sightings';
+import { type StreamStore, type StoredEntry } from './stream.store';
 
 const POLL_MS = 250;
 const READ_LIMIT = 500;

@@ -1,5 +1,5 @@
 import { ENTRY_SEPARATOR, MAX_MESSAGE_BYTES, typOf } from '@sever/protocol';
-import { SigningKeys } from '../signing/signing-keys';
+import { type SigningKeys } from '../signing/signing-keys';
 import type { StoredEntry } from './stream.store';
 
 const REMEMBERED = 20_000;

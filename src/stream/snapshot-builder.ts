@@ -6,7 +6,7 @@ import {
   type Position,
   type SnapshotItem,
 } from '@sever/protocol';
-import { SnapshotStore, type SnapshotRead } from './snapshot.store';
+import { type SnapshotStore, type SnapshotRead } from './snapshot.store';
 
 /** Everything in force at one place of a stream, cut into messages; the same for every enforcement point. */
 export interface BuiltSnapshot extends Position {

@@ -8,16 +8,16 @@ import {
   type SnapshotManifest,
 } from '@sever/protocol';
 import type { Logger } from 'pino';
-import { Broker, type BrokerMessage } from '../broker/broker';
-import { SigningKeys } from '../signing/signing-keys';
+import { type Broker, type BrokerMessage } from '../broker/broker';
+import { type SigningKeys } from '../signing/signing-keys';
 import { Batcher } from './batcher';
-import { BootStore, type Entered } from './boot.store';
-import { EnforcementEvents } from './enforcement-events';
-import { EpSignatures } from './ep-signatures';
+import { type BootStore, type Entered } from './boot.store';
+import { type EnforcementEvents } from './enforcement-events';
+import { type EpSignatures } from './ep-signatures';
 import { requestFrom, type EpRequestFrom } from './ep-request';
-import { Replica } from './replica';
-import { SnapshotBuilder, type BuiltSnapshot } from './snapshot-builder';
-import { Turn } from './turn';
+import { type Replica } from './replica';
+import { type SnapshotBuilder, type BuiltSnapshot } from './snapshot-builder';
+import { type Turn } from './turn';
 
 const MAX_REQUEST_BYTES = 8_192;
 /** Snapshots on their way at once; a fleet that comes back together is served in turns, and asks again. */

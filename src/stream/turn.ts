@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { allBroadcasts, Pulse, PULSE_INTERVAL_MS } from '@sever/protocol';
-import { Broker } from '../broker/broker';
-import { Replica } from './replica';
+import { type Broker } from '../broker/broker';
+import { type Replica } from './replica';
 
 /** A replica whose pulse has not been heard for so long takes no turn. */
 const SILENCE_MS = 3 * PULSE_INTERVAL_MS;
