@@ -5,8 +5,14 @@ import { UnitOfWork } from '../database/unit-of-work';
 import type { SqlRefusal } from '../lineage/refusal';
 import type { AgentRow } from './agent-view';
 
+export interface InitiatorRow {
+  initiator_id: string;
+  initiator_subject: string;
+  initiator_issuer: string;
+}
+
 /** Columns of a parent that never change; they may be read before the fence. */
-export interface ParentRow {
+export interface ParentRow extends InitiatorRow {
   scopes: string[];
   labels: Record<string, string>;
   depth: number;
@@ -35,50 +41,36 @@ const FROM = `
 export class AgentStore {
   constructor(private readonly work: UnitOfWork) {}
 
-  /** In a transaction of its own, before the fence; whoever comes second finds the first one's row. */
+  /** Committed by itself, before the fence; whoever comes second finds the first one's row. */
   async upsertInitiator(
     tenant: string,
     { subject, issuer = '' }: { subject: string; issuer?: string | undefined },
-  ): Promise<string> {
-    return this.work.forTenant(tenant, async (manager) => {
-      const find = async (): Promise<string | undefined> => {
-        const [row]: { id: string }[] = await manager.query(
-          `SELECT id FROM initiator WHERE tenant = $1 AND issuer = $2 AND subject = $3`,
-          [tenant, issuer, subject],
-        );
-        return row?.id;
-      };
-      const known = await find();
-      if (known !== undefined) return known;
-      await manager.query(
-        `INSERT INTO initiator (tenant, id, issuer, subject) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
-        [tenant, newId('initiator'), issuer, subject],
+  ): Promise<InitiatorRow> {
+    const find = (): Promise<InitiatorRow[]> =>
+      this.work.query<InitiatorRow>(
+        tenant,
+        `SELECT id AS initiator_id, subject AS initiator_subject, issuer AS initiator_issuer
+         FROM initiator WHERE tenant = $1 AND issuer = $2 AND subject = $3`,
+        [tenant, issuer, subject],
       );
-      return (await find()) as string;
-    });
-  }
-
-  async initiator(
-    tenant: string,
-    id: string,
-  ): Promise<{ initiator_subject: string; initiator_issuer: string }> {
-    const [row] = await this.work.forTenant<
-      { initiator_subject: string; initiator_issuer: string }[]
-    >(tenant, (manager) =>
-      manager.query(
-        `SELECT subject AS initiator_subject, issuer AS initiator_issuer FROM initiator WHERE tenant = $1 AND id = $2`,
-        [tenant, id],
-      ),
+    const [known] = await find();
+    if (known) return known;
+    await this.work.query(
+      tenant,
+      `INSERT INTO initiator (tenant, id, issuer, subject) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`,
+      [tenant, newId('initiator'), issuer, subject],
     );
-    return row as { initiator_subject: string; initiator_issuer: string };
+    return (await find())[0] as InitiatorRow;
   }
 
   async parent(tenant: string, id: string): Promise<ParentRow | undefined> {
-    const [row] = await this.work.forTenant<ParentRow[]>(tenant, (manager) =>
-      manager.query(
-        `SELECT scopes, labels, depth, max_depth FROM agent WHERE tenant = $1 AND id = $2`,
-        [tenant, id],
-      ),
+    const [row] = await this.work.query<ParentRow>(
+      tenant,
+      `SELECT a.scopes, a.labels, a.depth, a.max_depth, a.initiator_id, i.subject AS initiator_subject,
+              i.issuer AS initiator_issuer
+       FROM agent a JOIN initiator i ON i.tenant = a.tenant AND i.id = a.initiator_id
+       WHERE a.tenant = $1 AND a.id = $2`,
+      [tenant, id],
     );
     return row;
   }
@@ -96,13 +88,10 @@ export class AgentStore {
     tenant: string,
     id: string,
   ): Promise<{ id: string; name: string; completed_at: string }> {
-    const [row] = await this.work.forTenant<{ id: string; name: string; completed_at: Date }[]>(
+    const [row] = await this.work.query<{ id: string; name: string; completed_at: Date }>(
       tenant,
-      (manager) =>
-        manager.query(`SELECT id, name, completed_at FROM task WHERE tenant = $1 AND id = $2`, [
-          tenant,
-          id,
-        ]),
+      `SELECT id, name, completed_at FROM task WHERE tenant = $1 AND id = $2`,
+      [tenant, id],
     );
     if (!row) throw new ProblemError('not_found', `There is no task ${id}.`);
     return { ...row, completed_at: row.completed_at.toISOString() };
@@ -152,25 +141,23 @@ export class AgentStore {
 
   /** Depth first. The path of an agent is its lineage, so the order needs no recursion beyond parent_id. */
   async tree(tenant: string, id: string, limit: number, offset: number): Promise<AgentRow[]> {
-    return this.work.forTenant(tenant, (manager) =>
-      manager.query(
-        `WITH RECURSIVE below(id, path) AS (
+    return this.work.query(
+      tenant,
+      `WITH RECURSIVE below(id, path) AS (
            SELECT id, ARRAY[id] FROM agent WHERE tenant = $1 AND id = $2
            UNION
            SELECT a.id, b.path || a.id FROM below b JOIN agent a ON a.tenant = $1 AND a.parent_id = b.id
          ), page AS (SELECT id, path FROM below ORDER BY path LIMIT $3 OFFSET $4)
          SELECT ${COLUMNS} ${FROM} JOIN page ON page.id = a.id WHERE a.tenant = $1 ORDER BY page.path`,
-        [tenant, id, limit, offset],
-      ),
+      [tenant, id, limit, offset],
     );
   }
 
   private async select(tenant: string, where: Conditions, tail: string): Promise<AgentRow[]> {
-    return this.work.forTenant(tenant, (manager) =>
-      manager.query(
-        `SELECT ${COLUMNS} ${FROM} WHERE a.tenant = $1 ${where.sql} ${tail}`,
-        where.parameters,
-      ),
+    return this.work.query(
+      tenant,
+      `SELECT ${COLUMNS} ${FROM} WHERE a.tenant = $1 ${where.sql} ${tail}`,
+      where.parameters,
     );
   }
 }

@@ -18,14 +18,14 @@ import { Failpoints } from '../config/failpoints';
 import { TokenIssuer } from '../credentials/token-issuer';
 import { isRefusal, refused } from '../lineage/refusal';
 import { readScopes, requireCovered } from '../lineage/scopes';
-import { AgentStore, type ParentRow } from './agent.store';
+import { AgentStore, type InitiatorRow, type ParentRow } from './agent.store';
 import { toAgent } from './agent-view';
 
 /** Where the new agent stands: under an initiator as a root, or under the agent that calls. */
 interface Placement {
   parent_id: string | null;
   service_id: string | null;
-  initiator_id: string | null;
+  initiator: InitiatorRow;
   limits: { depth: number; children: number };
 }
 
@@ -53,7 +53,7 @@ export class SpawnAgent {
       name: asked.name,
       parent_id: placement.parent_id,
       service_id: placement.service_id,
-      initiator_id: placement.initiator_id,
+      initiator_id: placement.initiator.initiator_id,
       ...callerPairs(by),
       derived_from: by.kind === 'agent' ? by.credentialId : null,
       task_id: taskId,
@@ -76,11 +76,10 @@ export class SpawnAgent {
     });
     if (isRefusal(answer)) throw refused(answer);
     await this.failpoints.hit('spawn.after_commit');
-    const initiator = await this.store.initiator(by.tenant, answer.agent.initiator_id);
     return {
       agent: toAgent({
         ...answer.agent,
-        ...initiator,
+        ...placement.initiator,
         completed: false,
         expired: false,
         denial: null,
@@ -98,7 +97,7 @@ export class SpawnAgent {
     return {
       parent_id: null,
       service_id: by.id,
-      initiator_id: await this.store.upsertInitiator(by.tenant, asked.initiator),
+      initiator: await this.store.upsertInitiator(by.tenant, asked.initiator),
       limits: readLimits(asked, MAX_DEPTH),
     };
   }
@@ -130,7 +129,7 @@ export class SpawnAgent {
     return {
       parent_id: by.id,
       service_id: null,
-      initiator_id: null,
+      initiator: parent,
       limits: readLimits(asked, parent.max_depth),
     };
   }

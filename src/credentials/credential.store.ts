@@ -8,8 +8,10 @@ export class CredentialStore {
 
   /** Scopes of an agent; they never change, so they may be read before the fence. */
   async agentScopes(tenant: string, agentId: string): Promise<string[] | undefined> {
-    const [row] = await this.work.forTenant<{ scopes: string[] }[]>(tenant, (manager) =>
-      manager.query(`SELECT scopes FROM agent WHERE tenant = $1 AND id = $2`, [tenant, agentId]),
+    const [row] = await this.work.query<{ scopes: string[] }>(
+      tenant,
+      `SELECT scopes FROM agent WHERE tenant = $1 AND id = $2`,
+      [tenant, agentId],
     );
     return row?.scopes;
   }

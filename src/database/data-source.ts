@@ -22,7 +22,7 @@ export async function connectDataSources(
       logging: false,
       poolSize: POOL[role],
       extra: {
-        options: `-c role=sever_${role} -c statement_timeout=15000 -c idle_in_transaction_session_timeout=5000`,
+        options: `-c role=sever_${role} -c jit=off -c statement_timeout=15000 -c idle_in_transaction_session_timeout=5000`,
         connectionTimeoutMillis: 2_000,
       },
     });

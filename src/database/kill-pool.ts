@@ -39,7 +39,7 @@ export class KillPool {
       max: size,
       min: 1,
       idleTimeoutMillis: 0,
-      options: '-c role=sever_app -c synchronous_commit=on',
+      options: '-c role=sever_app -c synchronous_commit=on -c jit=off',
     });
     this.pool.on('error', (error) => this.log.warn({ err: error }, 'idle kill connection lost'));
   }

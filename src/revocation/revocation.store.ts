@@ -30,11 +30,10 @@ export class RevocationStore {
   constructor(private readonly work: UnitOfWork) {}
 
   async find(tenant: string, id: string): Promise<RevocationRow | undefined> {
-    const [row] = await this.work.forTenant<RevocationRow[]>(tenant, (manager) =>
-      manager.query(`SELECT ${COLUMNS} FROM revocation WHERE tenant = $1 AND id = $2`, [
-        tenant,
-        id,
-      ]),
+    const [row] = await this.work.query<RevocationRow>(
+      tenant,
+      `SELECT ${COLUMNS} FROM revocation WHERE tenant = $1 AND id = $2`,
+      [tenant, id],
     );
     return row;
   }
@@ -49,23 +48,21 @@ export class RevocationStore {
     const subject = query.subject && [
       { kind: query.subject.slice(0, colon), id: query.subject.slice(colon + 1) },
     ];
-    return this.work.forTenant(tenant, (manager) =>
-      manager.query(
-        `SELECT ${COLUMNS} FROM revocation
+    return this.work.query(
+      tenant,
+      `SELECT ${COLUMNS} FROM revocation
          WHERE tenant = $1 AND action <> 'complete' AND ($2::text IS NULL OR id < $2)
            AND ($3::jsonb IS NULL OR subjects @> $3)
          ORDER BY id DESC LIMIT $4`,
-        [tenant, before ?? null, subject ? JSON.stringify(subject) : null, query.limit + 1],
-      ),
+      [tenant, before ?? null, subject ? JSON.stringify(subject) : null, query.limit + 1],
     );
   }
 
   async rememberCommit(tenant: string, id: string, replica: string, monoMs: number): Promise<void> {
-    await this.work.forTenant(tenant, (manager) =>
-      manager.query(
-        `UPDATE revocation SET replica = $3, committed_mono_ms = $4 WHERE tenant = $1 AND id = $2 AND replica IS NULL`,
-        [tenant, id, replica, monoMs],
-      ),
+    await this.work.query(
+      tenant,
+      `UPDATE revocation SET replica = $3, committed_mono_ms = $4 WHERE tenant = $1 AND id = $2 AND replica IS NULL`,
+      [tenant, id, replica, monoMs],
     );
   }
 
@@ -76,9 +73,9 @@ export class RevocationStore {
     limit: number,
     offset: number,
   ): Promise<CascadeMember[]> {
-    return this.work.forTenant(tenant, (manager) =>
-      manager.query(
-        `SELECT m.kind, m.member_id AS id, m.agent_id, a.name,
+    return this.work.query(
+      tenant,
+      `SELECT m.kind, m.member_id AS id, m.agent_id, a.name,
                 CASE WHEN d.action = 'kill' THEN 'killed'
                      WHEN d.action = 'complete' OR a.completed_at IS NOT NULL THEN 'completed'
                      WHEN coalesce(c.expires_at, a.expires_at) <= now() THEN 'expired'
@@ -90,8 +87,7 @@ export class RevocationStore {
                                               a.lin_generations || coalesce(c.own_generations, '{}')) d ON true
          WHERE m.tenant = $1 AND m.order_id = $2
          ORDER BY m.kind, m.member_id LIMIT $3 OFFSET $4`,
-        [tenant, id, limit, offset],
-      ),
+      [tenant, id, limit, offset],
     );
   }
 }

@@ -103,12 +103,11 @@ export class SigningKeys {
       table: 'signing_key',
       id: kid,
     });
-    await this.work.forTenant(tenant, (manager) =>
-      manager.query(
-        `INSERT INTO signing_key (tenant, kid, purpose, state, public_jwk, sealed)
+    await this.work.query(
+      tenant,
+      `INSERT INTO signing_key (tenant, kid, purpose, state, public_jwk, sealed)
          VALUES ($1, $2, $3, 'live', $4, $5) ON CONFLICT DO NOTHING`,
-        [tenant, kid, purpose, { ...publicOnly, kid, alg: 'EdDSA', use: 'sig' }, sealed],
-      ),
+      [tenant, kid, purpose, { ...publicOnly, kid, alg: 'EdDSA', use: 'sig' }, sealed],
     );
     // Another replica may have been first: what stands in the database is what all of them use.
     const stored = await this.readLive(tenant, purpose);
@@ -117,11 +116,10 @@ export class SigningKeys {
   }
 
   private async readLive(tenant: string, purpose: KeyPurpose): Promise<SigningKey | null> {
-    const [row] = await this.work.forTenant<KeyRow[]>(tenant, (manager) =>
-      manager.query(
-        `SELECT kid, state, public_jwk, sealed FROM signing_key WHERE tenant = $1 AND purpose = $2 AND state = 'live'`,
-        [tenant, purpose],
-      ),
+    const [row] = await this.work.query<KeyRow>(
+      tenant,
+      `SELECT kid, state, public_jwk, sealed FROM signing_key WHERE tenant = $1 AND purpose = $2 AND state = 'live'`,
+      [tenant, purpose],
     );
     if (!row) return null;
     const jwk = JSON.parse(
