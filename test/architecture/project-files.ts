@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join, relative, resolve, sep } from 'node:path';
 
 export const ROOT = resolve(__dirname, '../..');
@@ -7,7 +7,10 @@ const NOT_OURS = new Set(['node_modules', 'dist', '.git', '.runtime', '.sever', 
 
 /** Paths of the project's own files under the folders, from the root, with forward slashes. */
 export function projectFiles(...folders: string[]): string[] {
-  return folders.flatMap(walk).sort();
+  return folders
+    .filter((folder) => existsSync(join(ROOT, folder)))
+    .flatMap(walk)
+    .sort();
 }
 
 export function read(file: string): string {
