@@ -92,8 +92,9 @@ export class LeaseKeeper {
    * @returns whether the running lease was voided by this reading
    */
   observe(at: Instant): boolean {
-    for (const sent of this.outstanding.values())
-      if (drifted(sent.at, at)) this.outstanding.delete(sent.nonce);
+    if (this.outstanding.size > 0)
+      for (const sent of this.outstanding.values())
+        if (drifted(sent.at, at)) this.outstanding.delete(sent.nonce);
     if (this.waiting !== null && drifted(this.waiting.sent.at, at)) this.waiting = null;
     if (this.running === null || !drifted(this.running.sent.at, at)) return false;
     this.running = null;

@@ -13,6 +13,8 @@ import type { Caller } from './types';
 import { VerifiedTokens, type VerifiedToken } from './verified-token';
 
 const MAX_TOKEN_LENGTH = 16_384;
+/** Decoders pass over white space; a token has one spelling, or the same one could be shown under many. */
+const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 /** A token may be issued a little after this machine's idea of now; not more. */
 const MAX_ISSUED_AHEAD_SECONDS = 60;
 /** Headers by which a token could bring its own key, or ask for another reading of itself. */
@@ -59,6 +61,7 @@ export class TokenVerifier {
   /** `null` for anything but a valid token; why is nobody's business who presents one. */
   async verify(token: string, nowMs: number): Promise<VerifiedToken | null> {
     if (typeof token !== 'string' || token.length > MAX_TOKEN_LENGTH) return null;
+    if (!COMPACT.test(token)) return null;
     try {
       const { audience, issuer } = this.options;
       const { payload, protectedHeader } = await jwtVerify(token, this.pinnedKey, {

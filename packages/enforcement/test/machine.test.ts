@@ -497,7 +497,7 @@ describe('CLOCK', () => {
     for (let step = 0; step < 3; step += 1) {
       ep.pass(100);
       ep.wall += 400;
-      ep.standing;
+      expect(ep.standing).toBe(step < 2 ? 'fresh' : 'no_lease');
     }
     expect(ep.standing).toBe('no_lease');
   });

@@ -1,0 +1,131 @@
+import { DenialView } from '@sever/protocol';
+import { decide } from '../src/decide';
+import type { Standing } from '../src/machine-events';
+import { verifiedToken } from './support/verified-token';
+
+const STANDINGS: Standing[] = ['fresh', 'stale', 'no_lease', 'starting', 'dark'];
+const dead = { generation: 2, killId: 'kil_1', keepUntil: Number.MAX_SAFE_INTEGER };
+
+function viewThatKills(subject: string): DenialView {
+  const view = new DenialView();
+  view.raiseFloor(subject, dead);
+  return view;
+}
+
+function viewThatSuspends(subject: string): DenialView {
+  const view = new DenialView();
+  view.suspend('kil_s', { subject, epoch: 1, seq: 1 });
+  return view;
+}
+
+describe('the order of a decision', () => {
+  it.each(STANDINGS)('a bad token is a bad token first, whatever stands (%s)', (standing) => {
+    const view = viewThatKills('agent:one');
+    expect(decide(null, { tool: 'git/push' }, view, standing)).toMatchObject({
+      code: 'invalid_token',
+    });
+  });
+
+  it.each(STANDINGS)('a killed agent is told so, with or without a lease (%s)', (standing) => {
+    const verified = verifiedToken({ agent: 'one', scopes: [] });
+    expect(decide(verified, { tool: 'git/push' }, viewThatKills('agent:one'), standing)).toEqual({
+      decision: 'deny',
+      code: 'agent_revoked',
+      reason: expect.any(String),
+      killId: 'kil_1',
+      terminal: true,
+      stale: standing !== 'fresh',
+    });
+  });
+
+  it('a suspended agent may come back: not terminal', () => {
+    const view = viewThatSuspends('agent:one');
+    expect(decide(verifiedToken({ agent: 'one' }), {}, view, 'fresh')).toMatchObject({
+      code: 'agent_suspended',
+      killId: 'kil_s',
+      terminal: false,
+    });
+    expect(decide(verifiedToken({ agent: 'two' }), {}, view, 'fresh').decision).toBe('allow');
+  });
+
+  it.each(['no_lease', 'starting', 'dark'] as const)(
+    'without a lease, 503 comes before the scope (%s)',
+    (standing) => {
+      const verified = verifiedToken({ agent: 'one', scopes: [] });
+      expect(decide(verified, { tool: 'git/push' }, new DenialView(), standing)).toMatchObject({
+        code: 'enforcement_stale',
+        stale: true,
+      });
+    },
+  );
+
+  it('best_effort without a lease decides on what it knows, and flags it', () => {
+    const verified = verifiedToken({ agent: 'one', scopes: ['tool:git/*'] });
+    const view = new DenialView();
+    expect(decide(verified, { tool: 'git/push' }, view, 'stale')).toMatchObject({
+      decision: 'allow',
+      stale: true,
+    });
+    expect(decide(verified, { tool: 'mail/send' }, view, 'stale')).toMatchObject({
+      code: 'insufficient_scope',
+      stale: true,
+    });
+  });
+});
+
+describe('tools, upstreams and scopes', () => {
+  const verified = verifiedToken({ agent: 'one', scopes: ['tool:git/*', 'http:GET:billing/*'] });
+
+  it.each<[string, object, string]>([
+    ['a tool', { tool: 'git/push' }, 'tool:git/push'],
+    ['the upstream that a tool names', { tool: 'git/push' }, 'upstream:git'],
+    [
+      'an upstream named beside',
+      { upstream: 'billing', scope: 'http:GET:billing/x' },
+      'upstream:billing',
+    ],
+    ['the upstream of a call without tool or scope', { upstream: 'git' }, 'upstream:git'],
+  ])('a suspension of %s stops the call', (_, context, subject) => {
+    expect(decide(verified, context, viewThatSuspends(subject), 'fresh')).toMatchObject({
+      code: 'tool_suspended',
+      killId: 'kil_s',
+    });
+  });
+
+  it('a suspension of a tool leaves its neighbours alone', () => {
+    const view = viewThatSuspends('tool:git/push');
+    expect(decide(verified, { tool: 'git/pull' }, view, 'fresh').decision).toBe('allow');
+    expect(decide(verified, {}, view, 'fresh').decision).toBe('allow');
+  });
+
+  it('is checked on each call, although the lineage is remembered', () => {
+    const view = new DenialView();
+    expect(decide(verified, { tool: 'git/push' }, view, 'fresh').decision).toBe('allow');
+    expect(decide(verified, { tool: 'mail/send' }, view, 'fresh')).toMatchObject({
+      code: 'insufficient_scope',
+    });
+    view.suspend('kil_s', { subject: 'tool:git/push', epoch: 1, seq: 1 });
+    expect(decide(verified, { tool: 'git/push' }, view, 'fresh')).toMatchObject({
+      code: 'tool_suspended',
+    });
+    view.raiseFloor('agent:one', dead);
+    expect(decide(verified, { tool: 'git/push' }, view, 'fresh')).toMatchObject({
+      code: 'agent_revoked',
+    });
+  });
+
+  it('a scope given beside a tool counts in its place', () => {
+    const call = { tool: 'git/push', scope: 'http:GET:billing/invoices' };
+    expect(decide(verified, call, new DenialView(), 'fresh').decision).toBe('allow');
+    expect(
+      decide(verified, { ...call, scope: 'http:POST:billing/x' }, new DenialView(), 'fresh'),
+    ).toMatchObject({ code: 'insufficient_scope' });
+  });
+
+  it('a suspended signing key stops what it signed', () => {
+    const view = viewThatSuspends('signing_key:key-1');
+    expect(decide(verified, {}, view, 'fresh')).toMatchObject({ code: 'agent_suspended' });
+    const other = verifiedToken({ agent: 'one', kid: 'key-2' });
+    expect(decide(other, {}, view, 'fresh').decision).toBe('allow');
+  });
+});
