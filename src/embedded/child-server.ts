@@ -19,7 +19,7 @@ export interface ChildServerOptions {
   /** Asks the server to stop cleanly; also what it gets when this process dies. */
   stopSignal: 'SIGINT' | 'SIGTERM';
   /** Told as soon as the process exists, so that whoever finds it orphaned can end it. */
-  onSpawn: (process: ProcessIdentity) => void;
+  onSpawn?: ((process: ProcessIdentity) => void) | undefined;
   log: (line: string) => void;
 }
 
@@ -54,7 +54,7 @@ export async function startChildServer(options: ChildServerOptions): Promise<Chi
   });
 
   const identity = child.pid === undefined ? null : identify(child.pid);
-  if (identity) options.onSpawn(identity);
+  if (identity) options.onSpawn?.(identity);
   await servesOrFails(options, child, ended, output);
   if (!identity) throw new ServerDidNotStart(options.name, 'it ended at once', output.text());
   output.keepOnly(KEPT_OUTPUT);

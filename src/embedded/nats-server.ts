@@ -21,7 +21,7 @@ export interface NatsOptions {
   dataDir: string;
   /** The port of the last time, taken again if it is free. */
   port?: number | undefined;
-  onSpawn: (process: ProcessIdentity) => void;
+  onSpawn?: ((process: ProcessIdentity) => void) | undefined;
   log: (line: string) => void;
 }
 

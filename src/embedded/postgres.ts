@@ -36,7 +36,7 @@ export interface PostgresOptions {
   durable: boolean;
   /** The port of the last time, taken again if it is free. */
   port?: number | undefined;
-  onSpawn: (process: ProcessIdentity) => void;
+  onSpawn?: ((process: ProcessIdentity) => void) | undefined;
   log: (line: string) => void;
 }
 

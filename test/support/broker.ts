@@ -21,7 +21,7 @@ export interface TestBroker {
 export async function startTestBroker(): Promise<TestBroker> {
   const dataDir = createRunFolder('test-broker');
   const start = (port?: number): Promise<EmbeddedNats> =>
-    startNats({ dataDir, port, onSpawn: () => undefined, log: () => undefined });
+    startNats({ dataDir, port, log: () => undefined });
   let nats = await start();
   const { port, url, files } = nats;
   const signal = (name: NodeJS.Signals): void => void process.kill(nats.server.pid, name);
