@@ -7,6 +7,7 @@ import { pino, type Logger } from 'pino';
 import { Tenants } from './access/tenants';
 import { AppModule, type Stores } from './app.module';
 import { ConfigError, type Config } from './config/config';
+import { KillPool } from './database/kill-pool';
 import { defaultDataDir } from './embedded/data-dir';
 import { readOrCreateSecret } from './embedded/secrets';
 import { startEmbedded, type Embedded } from './embedded/start-embedded';
@@ -117,6 +118,7 @@ async function open(
   const tenant = await app.get(Tenants).ensureDefault(bootstrapKey);
   const keys = app.get(SigningKeys);
   await Promise.all([keys.liveKey(tenant.id, 'token'), keys.liveKey(tenant.id, 'stream')]);
+  await app.get(KillPool).rehearse();
   const known = config.issuer ?? tenant.issuer;
   if (known !== null) app.get(Issuer).settle(known);
   await app.listen(config.port, config.host);
@@ -126,6 +128,21 @@ async function open(
   return url;
 }
 
+/** JSON lines on standard error. Of an error only what an operator needs: drivers hang whole connections on theirs. */
 function logger(config: Config): Logger {
-  return pino({ level: config.logLevel, base: { name: 'sever' } }, pino.destination(2));
+  return pino(
+    {
+      level: config.logLevel,
+      base: { name: 'sever' },
+      serializers: {
+        err: (error: unknown) => {
+          if (!(error instanceof Error)) return { message: String(error) };
+          const { name, message, stack } = error;
+          const { code } = error as { code?: unknown };
+          return { name, message, code, stack };
+        },
+      },
+    },
+    pino.destination(2),
+  );
 }

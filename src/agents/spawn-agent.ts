@@ -79,7 +79,8 @@ export class SpawnAgent {
     return {
       agent: toAgent({
         ...answer.agent,
-        ...placement.initiator,
+        initiator_subject: placement.initiator.initiator_subject,
+        initiator_issuer: placement.initiator.initiator_issuer,
         completed: false,
         expired: false,
         denial: null,

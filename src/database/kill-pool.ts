@@ -30,18 +30,20 @@ export class KillPool {
 
   constructor(
     private readonly databaseUrl: string,
-    size: number,
+    private readonly size: number,
     private readonly log: Logger,
   ) {
     this.pool = new Pool({
       connectionString: databaseUrl,
       application_name: APPLICATION,
-      max: size,
+      max: this.size,
       min: 1,
       idleTimeoutMillis: 0,
       options: '-c role=sever_app -c synchronous_commit=on -c jit=off',
     });
-    this.pool.on('error', (error) => this.log.warn({ err: error }, 'idle kill connection lost'));
+    this.pool.on('error', (error) => {
+      if (!this.pool.ending) this.log.warn({ err: error }, 'idle kill connection lost');
+    });
   }
 
   /** One autocommit statement; whoever holds what it needs is terminated after a second. */
@@ -58,6 +60,18 @@ export class KillPool {
     } finally {
       watch.stop();
     }
+  }
+
+  /** Opens every connection and rehearses a kill on it. One that fails costs the first kill some milliseconds. */
+  async rehearse(): Promise<void> {
+    const clients = await Promise.all(Array.from({ length: this.size }, () => this.pool.connect()));
+    const rehearsals = clients.map((client, at) =>
+      client
+        .query('SELECT sever_rehearse($1)', [`rehearsal-${process.pid}-${at}`])
+        .catch((error: unknown) => this.log.warn({ err: error }, 'could not rehearse a kill'))
+        .finally(() => client.release()),
+    );
+    await Promise.all(rehearsals);
   }
 
   async close(): Promise<void> {

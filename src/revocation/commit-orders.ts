@@ -4,6 +4,7 @@ import { ProblemError } from '@sever/protocol';
 import { Failpoints } from '../config/failpoints';
 import { KillPool } from '../database/kill-pool';
 import type { SqlRefusal } from '../lineage/refusal';
+import { Replica } from '../stream/replica';
 import type { Order } from './order';
 
 export interface CommittedOrder {
@@ -11,6 +12,11 @@ export interface CommittedOrder {
   created_at: string;
   epoch: number;
   lease_valid_ms: number;
+  /**
+   * Monotonic clock of this replica just before the statement was sent. The commit came later, so a latency reckoned
+   * from here is never too small.
+   */
+  sentMonoMs: number;
   entries: { seq: number; payload: string }[];
 }
 
@@ -39,6 +45,7 @@ export class CommitOrders {
 
   constructor(
     private readonly pool: KillPool,
+    private readonly replica: Replica,
     private readonly failpoints: Failpoints,
   ) {}
 
@@ -84,13 +91,16 @@ export class CommitOrders {
   private async commit(tenant: string, orders: Order[]): Promise<Outcome[]> {
     await this.failpoints.hit('kill.before_commit');
     for (let attempt = 1; ; attempt++) {
+      const sentMonoMs = this.replica.monotonic();
       try {
         const [row] = await this.pool.query<{ outcomes: Outcome[] }>(
           `SELECT sever_revoke($1, $2) AS outcomes`,
           [tenant, JSON.stringify(orders)],
         );
         await this.failpoints.hit('kill.after_commit');
-        return (row as { outcomes: Outcome[] }).outcomes;
+        return (row as { outcomes: Outcome[] }).outcomes.map((outcome) =>
+          'entries' in outcome ? { ...outcome, sentMonoMs } : outcome,
+        );
       } catch (error) {
         if (!isWorthAnother(error)) throw error;
         if (attempt === ATTEMPTS)

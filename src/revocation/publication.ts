@@ -19,11 +19,10 @@ export class Publication {
   ) {}
 
   publish(tenant: string, committed: CommittedOrder): void {
-    const committedMonoMs = this.replica.monotonic();
     this.relay.committed(tenant, committed.epoch, committed.entries);
     // Latencies are reckoned against this reading; without it they are only missing, never wrong.
     this.store
-      .rememberCommit(tenant, committed.id, this.replica.id, committedMonoMs)
+      .rememberCommit(tenant, committed.id, this.replica.id, committed.sentMonoMs)
       .then(() => this.events.changed(tenant, committed.id))
       .catch((error: unknown) =>
         this.log.warn({ err: error }, 'could not keep the time of a commit'),

@@ -4,6 +4,7 @@ import { credentialSql } from './credential.sql';
 import { denialSql } from './denial.sql';
 import { fenceSql } from './fence.sql';
 import { mintSql } from './mint.sql';
+import { rehearseSql } from './rehearse.sql';
 import { revokeSql } from './revoke.sql';
 import { spawnSql } from './spawn.sql';
 
@@ -17,4 +18,5 @@ export const FUNCTIONS: readonly string[] = [
   ...spawnSql,
   ...mintSql,
   ...revokeSql,
+  ...rehearseSql,
 ];
