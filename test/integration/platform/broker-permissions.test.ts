@@ -21,11 +21,14 @@ const OTHER_TENANT = 'ten_02';
 describe('what the broker lets an enforcement point do', () => {
   let broker: TestBroker;
   let controlPlane: NatsConnection;
+  /** For everything that is merely refused: a refusal leaves its connection as it was. */
+  let ep: NatsConnection;
   const connections: NatsConnection[] = [];
 
   beforeAll(async () => {
     broker = await startTestBroker();
     controlPlane = await asControlPlane(broker.credsFile);
+    ep = await enrolled();
   });
   afterAll(async () => {
     await Promise.all(connections.map((connection) => connection.close()));
@@ -33,7 +36,6 @@ describe('what the broker lets an enforcement point do', () => {
   });
 
   it('reads the broadcasts of its tenant and its own inbox, and sends its own requests', async () => {
-    const ep = await enrolled();
     const heard: string[] = [];
     for (const subject of epPermissions(TENANT, EP).subscribe)
       collect(ep.subscribe(subject), heard);
@@ -67,7 +69,6 @@ describe('what the broker lets an enforcement point do', () => {
     ['the requests of another', requestSubject('receipt', TENANT, OTHER_EP)],
     ["the broker's own events", '$SYS.>'],
   ])('may not read %s (%s), alone or in a queue group', async (_, subject) => {
-    const ep = await enrolled();
     await expect(refusalOf(ep.subscribe(subject))).resolves.toMatch(/permissions violation/i);
     await expect(refusalOf(ep.subscribe(subject, { queue: 'q' }))).resolves.toMatch(
       /permissions violation/i,
@@ -84,7 +85,6 @@ describe('what the broker lets an enforcement point do', () => {
     ['into its own inbox', `${inboxPrefix(TENANT, EP)}.1`],
     ['an account claim', '$SYS.REQ.CLAIMS.UPDATE'],
   ])('may not publish %s (%s)', async (_, subject) => {
-    const ep = await enrolled();
     const received: string[] = [];
     if (!subject.startsWith('$SYS')) {
       collect(controlPlane.subscribe(subject), received);
@@ -104,7 +104,6 @@ describe('what the broker lets an enforcement point do', () => {
   });
 
   it('gets no say where replies to it go: a reply subject gives no right to publish there', async () => {
-    const ep = await enrolled();
     const stream = broadcastSubject('stream', TENANT);
     const received: string[] = [];
     collect(controlPlane.subscribe(stream), received);
