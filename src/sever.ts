@@ -1,24 +1,22 @@
 import { processIo, run, SeverClient, type CliIo } from '@sever/cli';
-import { runSidecar } from '@sever/sidecar';
 import { InvalidArgumentError, type Command } from 'commander';
-import { writeBrokerFiles } from './broker/broker-files';
-import { runDemo } from './demo/run-demo';
-import { runSample } from './demo/run-sample';
-import { seed } from './demo/seed';
-import { runControlPlane } from './run-control-plane';
 
-/** The repository's own `sever`: the published commands, and those that need the servers of this checkout. */
+/**
+ * The repository's own `sever`: the published commands, and those that need the servers of this checkout. Each of these
+ * loads what it needs when it runs, so that `sever kill` does not wait for a server's code.
+ */
 function addOwnCommands(program: Command, io: CliIo): void {
   program
     .command('up')
     .description('run the control plane, as `npm start` does once everything is built')
-    .action(() => runControlPlane());
+    .action(async () => (await import('./run-control-plane.js')).runControlPlane());
 
   program
     .command('sidecar')
     .description('run a sidecar in front of tool servers')
     .option('--config <file>', 'sidecar.yaml; without it only /check and /state are served')
     .action(async (options: { config?: string }) => {
+      const { runSidecar } = await import('@sever/sidecar');
       await runSidecar(process.env, options, process);
       await new Promise(() => undefined); // a signal ends the process
     });
@@ -26,12 +24,15 @@ function addOwnCommands(program: Command, io: CliIo): void {
   program
     .command('demo')
     .description('play the main job once on real processes; exit 0 only if every claim held')
-    .action(async () => io.setExitCode(await runDemo(io.stdout)));
+    .action(async () => {
+      const { runDemo } = await import('./demo/run-demo.js');
+      io.setExitCode(await runDemo(io.stdout));
+    });
 
   program
     .command('sample', { hidden: true })
     .description('what `npm start` shows: a sidecar, a tool server and a small living tree')
-    .action(() => runSample(io.env, io.stdout));
+    .action(async () => (await import('./demo/run-sample.js')).runSample(io.env, io.stdout));
 
   program
     .command('seed')
@@ -42,6 +43,7 @@ function addOwnCommands(program: Command, io: CliIo): void {
     .option('--fanout <n>', 'children of each', wholeNumber(1, 1_000), 10)
     .option('--leaf-token', 'also print the token of one leaf')
     .action(async (options: { agents: number; fanout: number; leafToken?: boolean }) => {
+      const { seed } = await import('./demo/seed.js');
       const client = new SeverClient(connection(program, io));
       const seeded = await seed(client, {
         agents: options.agents,
@@ -66,6 +68,7 @@ function addOwnCommands(program: Command, io: CliIo): void {
       "write nats.conf with operator and account, the control plane's credentials and the account seed",
     )
     .action(async (dir: string, options: { host: string; port: number; serverDir?: string }) => {
+      const { writeBrokerFiles } = await import('./broker/broker-files.js');
       const files = await writeBrokerFiles(dir, {
         listenHost: options.host,
         port: options.port,
