@@ -57,7 +57,7 @@ export class LivingAgent {
           headers.set('authorization', `Bearer ${this.token}`);
           return fetch(url, { ...init, headers });
         },
-      }) as Parameters<Client['connect']>[0],
+      }),
     );
     const { renew } = this.options;
     if (renew)

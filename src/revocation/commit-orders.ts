@@ -25,8 +25,8 @@ export type Outcome = CommittedOrder | SqlRefusal | { replay: string } | { id: s
 
 interface Waiting {
   order: Order;
-  resolve(outcome: Outcome): void;
-  reject(error: unknown): void;
+  resolve: (outcome: Outcome) => void;
+  reject: (error: unknown) => void;
 }
 
 const MAX_BATCH = 64;

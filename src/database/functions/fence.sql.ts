@@ -13,27 +13,20 @@ export const fenceSql = [
      SELECT hashtextextended(p_tenant || '/' || p_subject, 7400)
    $$`,
 
-  `CREATE OR REPLACE FUNCTION sever_fence_shared(p_tenant text, p_subjects text[]) RETURNS void
-   LANGUAGE plpgsql VOLATILE AS $$
-   DECLARE lock_key bigint;
-   BEGIN
-     IF current_setting('transaction_isolation') <> 'read committed' THEN
-       RAISE EXCEPTION 'the fence needs READ COMMITTED, not %', current_setting('transaction_isolation');
-     END IF;
-     FOR lock_key IN SELECT DISTINCT sever_lock_key(p_tenant, s) AS k FROM unnest(p_subjects) s ORDER BY k LOOP
-       PERFORM pg_advisory_xact_lock_shared(lock_key);
-     END LOOP;
-   END $$`,
-
-  `CREATE OR REPLACE FUNCTION sever_fence_exclusive(p_tenant text, p_subjects text[]) RETURNS void
-   LANGUAGE plpgsql VOLATILE AS $$
-   DECLARE lock_key bigint;
-   BEGIN
-     IF current_setting('transaction_isolation') <> 'read committed' THEN
-       RAISE EXCEPTION 'the fence needs READ COMMITTED, not %', current_setting('transaction_isolation');
-     END IF;
-     FOR lock_key IN SELECT DISTINCT sever_lock_key(p_tenant, s) AS k FROM unnest(p_subjects) s ORDER BY k LOOP
-       PERFORM pg_advisory_xact_lock(lock_key);
-     END LOOP;
-   END $$`,
+  fence('shared', 'pg_advisory_xact_lock_shared'),
+  fence('exclusive', 'pg_advisory_xact_lock'),
 ];
+
+function fence(mode: 'shared' | 'exclusive', lock: string): string {
+  return `CREATE OR REPLACE FUNCTION sever_fence_${mode}(p_tenant text, p_subjects text[]) RETURNS void
+   LANGUAGE plpgsql VOLATILE AS $$
+   DECLARE lock_key bigint;
+   BEGIN
+     IF current_setting('transaction_isolation') <> 'read committed' THEN
+       RAISE EXCEPTION 'the fence needs READ COMMITTED, not %', current_setting('transaction_isolation');
+     END IF;
+     FOR lock_key IN SELECT DISTINCT sever_lock_key(p_tenant, s) AS k FROM unnest(p_subjects) s ORDER BY k LOOP
+       PERFORM ${lock}(lock_key);
+     END LOOP;
+   END $$`;
+}
