@@ -119,11 +119,11 @@ start_command() {
   echo 'stopped, and nothing is left running'
 }
 
-# Numbers of the processes whose command line matches; a bare system has no ps.
+# Numbers of the processes whose command line matches; a bare system has no ps. Some end while we look.
 processes_of() {
   local entry
   for entry in /proc/[0-9]*; do
-    if tr '\0' ' ' <"$entry/cmdline" 2>/dev/null | grep -qE -e "^[^ ]*($1)( |$)|^[^ ]*node ($1)"; then
+    if { tr '\0' ' ' <"$entry/cmdline"; } 2>/dev/null | grep -qE -e "^[^ ]*($1)( |$)|^[^ ]*node ($1)"; then
       printf '%s ' "${entry#/proc/}"
     fi
   done
