@@ -14,6 +14,9 @@ export function toProblem(error: unknown): Problem {
   const databaseCode = (error as { code?: unknown } | null)?.code;
   if (databaseCode === '55P03' || databaseCode === '57014' || databaseCode === '57P01')
     return problem('fence_busy', 'A kill or another order holds this tree; try again in a second.');
+  // U+0000 in a path or a query; bodies that hold it are refused when they are read.
+  if (databaseCode === '22021' || databaseCode === '22P05')
+    return problem('bad_request', 'A value holds a character that cannot be stored.');
   if (isConnectionLost(error))
     return problem('unavailable', 'The database cannot be reached; try again in a second.');
   return internal();

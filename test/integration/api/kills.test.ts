@@ -225,4 +225,19 @@ describe('kills over the API, with nobody to enforce them', () => {
     const kill = await plane.client.killAgent(agent.id, { reason }, { waitMs: 0 });
     expect((await plane.client.getKill(kill.id)).reason).toBe(reason);
   });
+
+  it('refuses what the database cannot keep, wherever it stands, and stops nothing for it', async () => {
+    const { agent } = await root();
+    const path = `/v1/agents/${agent.id}/kill?wait=0`;
+    const headers = { 'content-type': 'application/json' };
+    for (const odd of ['\\u0000', '\\ud800', '\\udc00\\ud800'])
+      expect(
+        await plane.call('POST', path, { headers, body: `{"reason":"a${odd}b"}` }),
+      ).toMatchObject({ status: 400, body: { code: 'bad_request' } });
+    for (const query of ['/v1/agents?q=a%00b', '/v1/kills?subject=agent:%00'])
+      expect(await plane.call('GET', query)).toMatchObject({ status: 400 });
+    expect((await plane.client.getAgent(agent.id)).state).toBe('active');
+    const pair = await plane.call('POST', path, { headers, body: '{"reason":"\\ud83d\\ude00"}' });
+    expect(pair).toMatchObject({ status: 202, body: { reason: '😀' } });
+  });
 });
