@@ -37,13 +37,16 @@ export class StreamStore {
     return rows.map(toHead);
   }
 
-  /** Tenants that have enforcement points, and how many processes of them live. */
+  /**
+   * Tenants that have enforcement points, and how many processes of them live. Revoked ones count: one that was cut off
+   * when it was revoked gets neither snapshot nor lease, and only a pulse tells it that it has missed its own entry.
+   */
   async pulseHeads(): Promise<PulseHead[]> {
     const rows = await this.work.querySystem<Row & { boots: string; now: string }>(
       `SELECT h.tenant, h.epoch, h.seq, floor(extract(epoch FROM statement_timestamp()) * 1000) AS now,
               (SELECT count(*) FROM boot b WHERE b.tenant = h.tenant AND b.until_epoch IS NULL) AS boots
        FROM stream_head h
-       WHERE EXISTS (SELECT FROM enforcement_point e WHERE e.tenant = h.tenant AND e.revoked_at IS NULL)`,
+       WHERE EXISTS (SELECT FROM enforcement_point e WHERE e.tenant = h.tenant)`,
     );
     return rows.map((row) => ({ ...toHead(row), boots: Number(row.boots), now: Number(row.now) }));
   }

@@ -128,4 +128,23 @@ describe('enforcement points cut off from the broker', () => {
     expect(kill).toMatchObject({ state: 'contained', containment: { required: 1, enforced: 1 } });
     expect(await decide(bestEffort, doomed.credential.token)).not.toBe('allow');
   }, 60_000);
+
+  it('learn that they were revoked meanwhile, even when nobody else is left to be told anything', async () => {
+    bestEffort = await connectPoint(plane, 'last', { mode: 'best_effort' });
+    const agent = await root('agent');
+    expect(await decide(bestEffort, agent.credential.token)).toBe('allow');
+
+    road.partition();
+    await eventually(
+      async () => expect(await decide(bestEffort, agent.credential.token)).toBe('stale'),
+      { timeoutMs: 10_000 },
+    );
+    const id = bestEffort.state().id;
+    expect((await plane.call('DELETE', `/v1/enforcement-points/${id}`)).status).toBe(200);
+    road.heal();
+    await eventually(() => expect(bestEffort.state().darkBecause).toMatch(/revoked/), {
+      timeoutMs: 20_000,
+    });
+    expect(await decide(bestEffort, agent.credential.token)).toBe('enforcement_stale');
+  }, 60_000);
 });
