@@ -6,12 +6,20 @@ import type { MintAnswer } from './mint-credential';
 export class CredentialStore {
   constructor(private readonly work: UnitOfWork) {}
 
-  /** Scopes of an agent; they never change, so they may be read before the fence. */
-  async agentScopes(tenant: string, agentId: string): Promise<string[] | undefined> {
+  /**
+   * Scopes of an agent; they never change, so they may be read before the fence.
+   *
+   * @param serviceId only if this service started its tree; what others hold is not shown by a refusal either
+   */
+  async agentScopes(
+    tenant: string,
+    agentId: string,
+    serviceId: string | null,
+  ): Promise<string[] | undefined> {
     const [row] = await this.work.query<{ scopes: string[] }>(
       tenant,
-      `SELECT scopes FROM agent WHERE tenant = $1 AND id = $2`,
-      [tenant, agentId],
+      `SELECT scopes FROM agent WHERE tenant = $1 AND id = $2 AND service_id = coalesce($3, service_id)`,
+      [tenant, agentId, serviceId],
     );
     return row?.scopes;
   }

@@ -31,7 +31,8 @@ export class MintCredential {
   ): Promise<IssuedCredential> {
     this.refuseStranger(by, agentId);
     const ttl = readTtl(asked.ttl_seconds);
-    const held = await this.store.agentScopes(by.tenant, agentId);
+    const serviceId = by.kind === 'key' ? by.id : null;
+    const held = await this.store.agentScopes(by.tenant, agentId, serviceId);
     if (held === undefined) throw refused({ problem: 'not_found' });
     const scopes = asked.scopes === undefined ? held : readScopes(asked.scopes);
     requireCovered(held, scopes, 'scope_exceeds_agent');
@@ -39,7 +40,7 @@ export class MintCredential {
     const answer = await this.store.mint({
       tenant: by.tenant,
       agent_id: agentId,
-      service_id: by.kind === 'key' ? by.id : null,
+      service_id: serviceId,
       ...callerPairs(by),
       ...this.family(by),
       credential_id: newId('credential'),

@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { newId } from '@sever/protocol';
+import { newId, ProblemError } from '@sever/protocol';
 import { actorOf } from '../access/actor';
 import type { AgentPrincipal, KeyPrincipal } from '../access/principal';
 import { isRefusal, refused } from '../lineage/refusal';
@@ -26,6 +26,11 @@ export class CompleteSubject {
     kind: 'agent' | 'task',
     id: string,
   ): Promise<void> {
+    if (by.kind === 'agent' && by.toolsOnly)
+      throw new ProblemError(
+        'forbidden',
+        "A token for tools only cannot complete; use the agent's own token.",
+      );
     const outcome = await this.orders.submit(by.tenant, {
       id: newId('kill'),
       action: 'complete',

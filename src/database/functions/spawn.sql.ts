@@ -51,11 +51,6 @@ export const spawnSql = [
          END IF;
          born.expires_at := parent.expires_at;
        END IF;
-       UPDATE agent_quota SET children = children + 1
-       WHERE tenant = t AND agent_id = parent.id AND children < parent.max_children;
-       IF NOT FOUND THEN
-         RETURN jsonb_build_object('problem', 'too_many_children', 'max_children', parent.max_children);
-       END IF;
      ELSE
        fresh := ARRAY['tenant:' || t, 'service:' || (p->>'service_id'), 'initiator:' || (p->>'initiator_id')] || fresh;
        PERFORM sever_fence_shared(t, ARRAY['agent:' || (p->>'id')] || fresh);
@@ -78,6 +73,14 @@ export const spawnSql = [
      IF FOUND THEN
        RETURN jsonb_build_object('problem', CASE dead.action WHEN 'suspend' THEN 'ancestor_suspended' ELSE 'ancestor_revoked' END,
                                  'kill_id', dead.order_id, 'subject', dead.subject);
+     END IF;
+     -- The first write: whatever refuses after it would use up a child that is never born.
+     IF born.parent_id IS NOT NULL THEN
+       UPDATE agent_quota SET children = children + 1
+       WHERE tenant = t AND agent_id = parent.id AND children < parent.max_children;
+       IF NOT FOUND THEN
+         RETURN jsonb_build_object('problem', 'too_many_children', 'max_children', parent.max_children);
+       END IF;
      END IF;
 
      born.tenant := t;

@@ -21,6 +21,10 @@ export const START = `
     JOIN credential member ON member.tenant = $1 AND member.family_id = c.family_id
     JOIN subject s ON s.tenant = $1 AND s.generation < s.floor
       AND s.subject IN ('family:' || member.family_id, 'credential:' || member.id)
+  ), listed AS (
+    UPDATE agent a SET listed_state = 'completed' FROM named
+    WHERE a.tenant = $1 AND a.listed_state = 'active' AND named.action = 'complete' AND named.kind = 'task'
+      AND 'task:' || named.id = ANY (a.lin_subjects)
   )
   INSERT INTO cascade_member (tenant, order_id, kind, member_id, agent_id, expanded)
   SELECT $1, $2, 'agent', a.id, a.id, named.action = 'complete'
@@ -31,6 +35,10 @@ export const START = `
   UNION ALL
   SELECT $1, $2, 'credential', c.id, c.agent_id, true
   FROM named JOIN credential c ON c.tenant = $1 AND c.agent_id = named.id AND named.kind = 'agent' AND named.action = 'complete'
+  UNION ALL
+  SELECT $1, $2, 'credential', c.id, c.agent_id, true
+  FROM named JOIN agent a ON a.tenant = $1 AND named.kind = 'task' AND 'task:' || named.id = ANY (a.lin_subjects)
+  JOIN credential c ON c.tenant = $1 AND c.agent_id = a.id
   ON CONFLICT DO NOTHING`;
 
 /** Expands up to $3 members. Returns how many; 0 = done. */

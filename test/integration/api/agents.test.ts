@@ -1,6 +1,8 @@
 import { newId, type SpawnReply } from '@sever/protocol';
 import { decodeJwt } from 'jose';
+import { Client } from 'pg';
 import { startTestControlPlane, type TestControlPlane } from '../../support/control-plane';
+import { eventually } from '../../support/eventually';
 
 const alice = { subject: 'alice@example.com' };
 
@@ -105,6 +107,25 @@ describe('agents over the API', () => {
     });
   });
 
+  it('counts no child that was refused for a dead label', async () => {
+    const parent = await root({ max_children: 1 });
+    const admin = new Client({ connectionString: plane.database.url });
+    await admin.connect();
+    await admin.query(
+      `INSERT INTO subject (tenant, subject, floor, floor_order, floor_action, floored_at)
+       SELECT tenant, 'label:team:dead', 2, $2, 'kill', now() FROM agent WHERE id = $1`,
+      [parent.agent.id, newId('kill')],
+    );
+    await admin.end();
+    await expect(childOf(parent, { labels: { team: 'dead' } })).rejects.toMatchObject({
+      problem: { code: 'ancestor_revoked' },
+    });
+    expect((await childOf(parent)).agent.depth).toBe(1);
+    await expect(childOf(parent)).rejects.toMatchObject({
+      problem: { code: 'too_many_children' },
+    });
+  });
+
   it('finds agents by what is known of them, and shows a tree depth first', async () => {
     const parent = await root({
       name: 'findable',
@@ -142,14 +163,16 @@ describe('agents over the API', () => {
     await expect(own.mint(agent.agent.id, { scopes: ['tool:*'] })).rejects.toMatchObject({
       problem: { code: 'scope_exceeds_agent' },
     });
-    await expect(plane.client.as(service.key).mint(agent.agent.id)).rejects.toMatchObject({
-      problem: { status: 404 },
-    });
+    // Whatever scopes it asks for: another answer would tell what the agent holds.
+    for (const asked of [{}, { scopes: ['tool:github/x'] }, { scopes: ['tool:*'] }])
+      await expect(plane.client.as(service.key).mint(agent.agent.id, asked)).rejects.toMatchObject({
+        problem: { status: 404 },
+      });
     const child = await childOf(agent);
     await expect(own.mint(child.agent.id)).rejects.toMatchObject({ problem: { status: 403 } });
   });
 
-  it('lets a token for tools neither spawn, mint nor kill', async () => {
+  it('lets a token for tools neither spawn, mint, kill nor complete', async () => {
     const agent = await root();
     const { credential } = await plane.client
       .as(agent.credential.token)
@@ -160,7 +183,11 @@ describe('agents over the API', () => {
     await expect(tools.killAgent(agent.agent.id, { reason: 'x' })).rejects.toMatchObject({
       problem: { status: 403 },
     });
+    const complete = (token: string) =>
+      plane.call('POST', `/v1/agents/${agent.agent.id}/complete`, { key: token });
+    expect((await complete(credential.token)).status).toBe(403);
     expect((await plane.client.getAgent(agent.agent.id)).state).toBe('active');
+    expect((await complete(agent.credential.token)).status).toBe(200);
   });
 
   it('refuses everything to a dead agent: 409 where it asks for authority, 403 elsewhere', async () => {
@@ -263,6 +290,12 @@ describe('agents over the API', () => {
     expect((await plane.client.getAgent(below.agent.id)).state).toBe('completed');
     expect((await plane.client.getAgent(worker.agent.id)).state).toBe('completed');
     expect((await plane.client.getAgent(beside.agent.id)).state).toBe('active');
+    const idsOf = async (state: 'active' | 'completed') =>
+      (await plane.client.listAgents({ root: parent.agent.id, state })).items.map(({ id }) => id);
+    await eventually(async () => {
+      expect(await idsOf('completed')).toEqual([worker.agent.id, below.agent.id]);
+      expect(await idsOf('active')).toEqual([parent.agent.id, beside.agent.id]);
+    });
   });
 
   it('shows a service its own trees and an agent what is below it', async () => {
