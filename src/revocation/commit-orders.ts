@@ -70,8 +70,10 @@ export class CommitOrders {
         );
         batch.forEach(({ resolve }, at) => resolve(outcomes[at] as Outcome));
       } catch (error) {
-        // One bad order must not fail its neighbours: each is tried once more by itself.
-        if (batch.length === 1) batch[0]?.reject(error);
+        // One bad order must not fail its neighbours: each is tried once more by itself. A database that is away fails
+        // all alike, and asking it for each would keep everybody waiting for the sum of the attempts.
+        if (batch.length === 1 || isUnavailable(error))
+          for (const { reject } of batch) reject(error);
         else await this.oneByOne(tenant, batch);
       }
     }
@@ -114,6 +116,10 @@ export class CommitOrders {
       }
     }
   }
+}
+
+function isUnavailable(error: unknown): boolean {
+  return error instanceof ProblemError && error.code === 'unavailable';
 }
 
 function isWorthAnother(error: unknown): boolean {
