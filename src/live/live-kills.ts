@@ -16,6 +16,8 @@ interface Audience {
 const GATHER_MS = 40;
 /** A kill that is not contained is looked at again this often, because time alone darkens an enforcement point. */
 const RECHECK_MS = 1_000;
+/** Of more kills than this only the newest are followed: in a storm, consoles read the lists. */
+const FOLLOW_MOST = 200;
 /** After this the record is still true, but nobody is told of it any more by itself. */
 const FOLLOW_MS = 15 * 60_000;
 
@@ -41,8 +43,7 @@ export class LiveKills implements OnModuleDestroy {
   start(audience: Audience): void {
     this.audience = audience;
     this.kills.onChanged((tenant, id) => {
-      if (!this.followed.has(id))
-        this.followed.set(id, { tenant, since: performance.now(), told: new Map() });
+      this.follow(tenant, id);
       this.soon(id);
     });
     this.enforcement.receipts.subscribe(({ tenant }) => this.allOf(tenant));
@@ -53,6 +54,13 @@ export class LiveKills implements OnModuleDestroy {
   onModuleDestroy(): void {
     clearTimeout(this.gather);
     clearInterval(this.recheck);
+  }
+
+  private follow(tenant: string, id: string): void {
+    if (this.followed.has(id)) return;
+    this.followed.set(id, { tenant, since: performance.now(), told: new Map() });
+    const [oldest] = this.followed.keys();
+    if (this.followed.size > FOLLOW_MOST && oldest !== undefined) this.followed.delete(oldest);
   }
 
   private allOf(tenant?: string): void {
@@ -77,8 +85,8 @@ export class LiveKills implements OnModuleDestroy {
     if (!followed || !this.audience?.watched(followed.tenant)) return;
     const { tenant, told } = followed;
     try {
-      const kill = await this.records.get(tenant, id);
-      for (const receipt of await this.records.receipts(tenant, id)) {
+      const { kill, receipts } = await this.records.withReceipts(tenant, id);
+      for (const receipt of receipts) {
         if (told.get(receipt.boot_id) === receipt.status) continue;
         told.set(receipt.boot_id, receipt.status);
         this.audience.receipt(tenant, {

@@ -14,8 +14,7 @@ export class KillRecords {
   ) {}
 
   async get(tenant: string, id: string): Promise<Kill> {
-    const row = await this.find(tenant, id);
-    return (await this.toKills(tenant, [row]))[0] as Kill;
+    return (await this.withReceipts(tenant, id)).kill;
   }
 
   /** Waits, holding no connection, until the kill is contained or the time is up; then says how it stands. */
@@ -30,9 +29,16 @@ export class KillRecords {
     return rows.map((row, at) => toKill(row, found[at] as OrderContainment));
   }
 
+  /** The record and its receipts from one reading, so that they agree. */
+  async withReceipts(tenant: string, id: string): Promise<{ kill: Kill; receipts: KillReceipt[] }> {
+    const row = await this.find(tenant, id);
+    const [found] = await this.containment.forOrders(tenant, [refOf(row)]);
+    const { receipts } = found as OrderContainment;
+    return { kill: toKill(row, found as OrderContainment), receipts };
+  }
+
   async receipts(tenant: string, id: string): Promise<KillReceipt[]> {
-    const [found] = await this.containment.forOrders(tenant, [refOf(await this.find(tenant, id))]);
-    return found?.receipts ?? [];
+    return (await this.withReceipts(tenant, id)).receipts;
   }
 
   async find(tenant: string, id: string): Promise<RevocationRow> {
