@@ -28,7 +28,7 @@ export const appendSql = [
      END IF;
      FOR item IN SELECT value FROM jsonb_array_elements(p_items) LOOP
        head.seq := head.seq + 1;
-       appended_at := clock_timestamp();
+       appended_at := sever_order_time(p_tenant);
        entry_payload := format(
          '{"type":"entry","v":1,"tenant":%s,"epoch":%s,"seq":%s,"op":%s,"kill_id":%s,"digest":"%s","audit":"%s","at":%s}',
          to_json(p_tenant), head.epoch, head.seq, item->>'op', item->'order_id',

@@ -3,6 +3,24 @@
  * agent lives. Returns what the token must say. Its life ends with the agent's, and within 15 minutes.
  */
 export const credentialSql = [
+  // Keeps the tenant's issue clock ahead of p_now. A row that is ahead already is only read, so mints do not queue here.
+  `CREATE OR REPLACE FUNCTION sever_note_issue(p_tenant text, p_now timestamptz) RETURNS void
+   LANGUAGE plpgsql VOLATILE AS $$
+   BEGIN
+     IF EXISTS (SELECT FROM issue_clock WHERE tenant = p_tenant AND high >= p_now) THEN RETURN; END IF;
+     INSERT INTO issue_clock AS c (tenant, high) VALUES (p_tenant, p_now + interval '10 seconds')
+     ON CONFLICT (tenant) DO UPDATE SET high = greatest(c.high, excluded.high);
+   END $$`,
+
+  /*
+   * The time that an order's floors are dated with: not before any credential was issued. Enforcement points drop a floor
+   * a token's longest life after its date; were the clock set back between a mint and its kill, the floor would go first.
+   */
+  `CREATE OR REPLACE FUNCTION sever_order_time(p_tenant text) RETURNS timestamptz
+   LANGUAGE sql VOLATILE AS $$
+     SELECT greatest(clock_timestamp(), (SELECT high FROM issue_clock WHERE tenant = p_tenant))
+   $$`,
+
   `CREATE OR REPLACE FUNCTION sever_issue(
      p_agent agent, p_credential_id text, p_family_id text, p_family_generation bigint, p_derived_from text,
      p_scopes text[], p_audience text, p_use text, p_ttl_seconds double precision, p_now timestamptz) RETURNS jsonb
@@ -18,6 +36,7 @@ export const credentialSql = [
                     'family:' || p_family_id, 'credential:' || p_credential_id];
      own_g := ARRAY[sever_generation(p_agent.tenant, own_s[1]), sever_generation(p_agent.tenant, own_s[2]),
                     p_family_generation, 1];
+     PERFORM sever_note_issue(p_agent.tenant, p_now);
      INSERT INTO credential (tenant, id, agent_id, family_id, derived_from, own_subjects, own_generations, scopes,
                              audience, use, issued_at, expires_at)
      VALUES (p_agent.tenant, p_credential_id, p_agent.id, p_family_id, p_derived_from, own_s, own_g, p_scopes,

@@ -148,7 +148,7 @@ export const revokeSql = [
              -- Dead already: raises nothing, keeps the order that killed it, and is published again all the same.
              INSERT INTO subject AS s (tenant, subject, floor, floor_order, floor_action, floored_at)
              VALUES (p_tenant, wires[i], greatest(2, the_epoch << 32), ord->>'id',
-                     CASE ord->>'action' WHEN 'complete' THEN 'complete' ELSE 'kill' END, ts)
+                     CASE ord->>'action' WHEN 'complete' THEN 'complete' ELSE 'kill' END, sever_order_time(p_tenant))
              ON CONFLICT (tenant, subject) DO UPDATE SET
                floor = greatest(s.floor, s.generation + 1, the_epoch << 32),
                -- The order that killed it stays the reason; only a kill takes the place of a completion.
@@ -156,7 +156,7 @@ export const revokeSql = [
                                   THEN s.floor_order ELSE excluded.floor_order END,
                floor_action = CASE WHEN s.generation < s.floor AND (s.floor_action = 'kill' OR excluded.floor_action = 'complete')
                                    THEN s.floor_action ELSE excluded.floor_action END,
-               floored_at = ts
+               floored_at = excluded.floored_at
              RETURNING s.floor INTO raised;
              to_append := to_append || jsonb_build_object('order_id', ord->'id', 'audit', audit_hash, 'wire', wires[i],
                'suspends', false,

@@ -100,6 +100,12 @@ export class SpawnTree1000000000002 implements MigrationInterface {
         FOREIGN KEY (tenant, agent_id) REFERENCES agent
       )`);
     await runner.query(`CREATE INDEX scope_grant_agent ON scope_grant (tenant, agent_id)`);
+    // Never behind any time at which a credential was issued, though the database's clock be set back; ahead by seconds.
+    await runner.query(`
+      CREATE TABLE issue_clock (
+        tenant text PRIMARY KEY REFERENCES tenant,
+        high timestamptz NOT NULL
+      ) WITH (fillfactor = 50)`);
     // own_* are the pairs beyond the agent's lineage: the agent itself, its grants, the family, the credential.
     await runner.query(`
       CREATE TABLE credential (

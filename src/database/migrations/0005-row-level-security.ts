@@ -12,6 +12,7 @@ const TABLES = [
   'agent',
   'agent_quota',
   'scope_grant',
+  'issue_clock',
   'credential',
   'stream_head',
   'stream_entry',

@@ -276,3 +276,26 @@ describe('the transaction of an order', () => {
     await stranger.close();
   });
 });
+
+describe('a clock that is set back between a mint and its kill', () => {
+  it('dates the floor no earlier than the token, so that the token is dead for as long as it lives', async () => {
+    const database = await createTestDatabase();
+    const tenant = await SqlTenant.create(database.url);
+    const root = await tenant.root();
+    // What a database an hour ahead has left behind.
+    await tenant.read(
+      `UPDATE issue_clock SET high = clock_timestamp() + interval '1 hour' WHERE tenant = $1 RETURNING 1`,
+      [tenant.id],
+    );
+    const kill = (await tenant.kill({ kind: 'agent', id: root.agentId })) as unknown as Committed;
+    const { at } = JSON.parse(kill.entries[0]?.payload ?? '') as { at: number };
+    expect(at).toBeGreaterThan(Date.now() + 59 * 60_000);
+    const [row] = await tenant.read(
+      `SELECT floored_at FROM subject WHERE tenant = $1 AND subject = $2`,
+      [tenant.id, `agent:${root.agentId}`],
+    );
+    expect((row?.floored_at as Date).getTime()).toBeGreaterThan(Date.now() + 59 * 60_000);
+    await tenant.close();
+    await database.drop();
+  });
+});

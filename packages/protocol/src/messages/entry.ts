@@ -33,7 +33,8 @@ export type UnknownOp = z.infer<typeof UnknownOp>;
 /**
  * One entry of a tenant's revocation stream. `digest` is the chain's value before this entry
  * (`d_n = SHA-256(d_{n-1} || SHA-256(payload n))`, `d_0` = 32 zero bytes); `audit` the SHA-256 of the order's audit
- * record; `at` the database's clock when the entry was appended.
+ * record; `at` the database's clock when the entry was appended, or the time of
+ * the tenant's latest credential if that clock has been set back since: what floors are kept by.
  */
 export const Entry = envelope('entry').extend({
   epoch: Count,
