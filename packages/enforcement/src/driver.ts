@@ -195,7 +195,7 @@ export class Driver implements TransportListener {
           inFlight.release();
           break;
         case 'cut':
-          inFlight.cut();
+          inFlight.cut(effect.killId);
           break;
         case 'key':
           this.learnKey(effect);

@@ -22,12 +22,14 @@ export interface InFlightOptions {
 }
 
 interface Aborted {
-  readonly killId: string;
+  /** `null`: it was told to stop, but by no kill that is known. */
+  readonly killId: string | null;
   readonly until: number;
 }
 
 /** The calls in flight: who makes them, what a kill must cut, and what became of those that it cut. */
 export class InFlight {
+  /** All that have not ended, those told to stop included. */
   private readonly calls = new Set<TrackedCall>();
   private readonly bySubject = new Map<string, Set<TrackedCall>>();
   private readonly unsettled = new Map<TrackedCall, Aborted>();
@@ -39,7 +41,7 @@ export class InFlight {
   constructor(private readonly options: InFlightOptions) {}
 
   get size(): number {
-    return this.calls.size + this.unsettled.size;
+    return this.calls.size;
   }
 
   /** Call it in the same synchronous step as the decision, so that no kill falls between the two. */
@@ -62,9 +64,15 @@ export class InFlight {
         for (const call of [...(this.bySubject.get(subject) ?? [])]) this.abortIfDenied(call, view);
   }
 
-  /** Ends every call; no kill is behind it, so no receipt counts it. */
-  cut(): void {
-    for (const call of [...this.calls]) call.abort(refusal('enforcement_stale', true));
+  /**
+   * Ends every call. The next receipt waits for all of them; it counts those that no earlier kill accounts for under
+   * `killId`, if there is one.
+   */
+  cut(killId?: string): void {
+    for (const call of [...this.calls]) {
+      this.awaitEnd(call, killId ?? null);
+      call.abort(refusal('enforcement_stale', true));
+    }
   }
 
   hold(): void {
@@ -89,7 +97,7 @@ export class InFlight {
     for (const [killId, { aborted, completed }] of this.byKill)
       counts[killId] = { aborted, completed, uncontrolled: 0 };
     for (const { killId } of this.unsettled.values()) {
-      const counted = counts[killId];
+      const counted = killId === null ? undefined : counts[killId];
       if (counted !== undefined) counted.uncontrolled += 1;
     }
     return counts;
@@ -128,7 +136,7 @@ export class InFlight {
     const aborted = this.unsettled.get(call);
     if (aborted !== undefined) {
       this.unsettled.delete(call);
-      const counted = this.byKill.get(aborted.killId);
+      const counted = aborted.killId === null ? undefined : this.byKill.get(aborted.killId);
       if (counted !== undefined) counted[outcome] += 1;
     }
     const listeners = this.endListeners;
@@ -137,18 +145,29 @@ export class InFlight {
   }
 
   private abortIfDenied(call: TrackedCall, view: DenialView): void {
-    // One that a hold has signalled already, and that still runs, is this kill's to account for.
-    if (this.unsettled.has(call)) return;
+    if (this.isAccountedFor(call)) return;
     const stopped = standingDenial(call.verified, call.context, view);
     if (stopped === null) return;
-    const { killId } = stopped.denial;
-    if (!this.byKill.has(killId)) this.byKill.set(killId, { aborted: 0, completed: 0 });
-    if (this.byKill.size > REMEMBERED_KILLS)
-      this.byKill.delete(this.byKill.keys().next().value ?? '');
+    this.awaitEnd(call, stopped.denial.killId);
+    call.abort(refusal(stopped.code, false, stopped.denial));
+  }
+
+  /** One that a hold or a lapse has told to stop, and that still runs, is the next kill's to account for. */
+  private isAccountedFor(call: TrackedCall): boolean {
+    return (this.unsettled.get(call)?.killId ?? null) !== null;
+  }
+
+  private awaitEnd(call: TrackedCall, killId: string | null): void {
+    if (this.isAccountedFor(call)) return;
+    // Told twice that it must end: its time runs from the first.
+    if (killId === null && this.unsettled.has(call)) return;
+    if (killId !== null) {
+      if (!this.byKill.has(killId)) this.byKill.set(killId, { aborted: 0, completed: 0 });
+      if (this.byKill.size > REMEMBERED_KILLS)
+        this.byKill.delete(this.byKill.keys().next().value ?? '');
+    }
     const grace = this.options.abort === 'none' ? 0 : SETTLE_MS;
     this.unsettled.set(call, { killId, until: this.options.clock.monotonic() + grace });
-    this.forget(call);
-    call.abort(refusal(stopped.code, false, stopped.denial));
   }
 
   private forget(call: TrackedCall): void {

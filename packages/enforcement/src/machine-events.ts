@@ -74,8 +74,12 @@ export type Effect =
   | { readonly type: 'abort'; readonly subjects: readonly string[] | null }
   | { readonly type: 'hold' }
   | { readonly type: 'release' }
-  /** End every call in flight. */
-  | { readonly type: 'cut'; readonly because: 'lapse' | 'floors_missing' | 'dark' }
+  /** End every call in flight; `killId` is the kill of the enforcement point itself, if that is why. */
+  | {
+      readonly type: 'cut';
+      readonly because: 'lapse' | 'floors_missing' | 'dark';
+      readonly killId?: string | undefined;
+    }
   | {
       readonly type: 'key';
       readonly purpose: 'token' | 'stream';

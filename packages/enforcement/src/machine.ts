@@ -21,6 +21,7 @@ export class Machine extends StreamFollower {
   private lastDrop = 0;
   private leaseRevoked = false;
   private revokedSelf = false;
+  private revokedBy: string | undefined;
 
   handle(event: MachineEvent, at: Instant): Effect[] {
     this.effects = [];
@@ -250,14 +251,16 @@ export class Machine extends StreamFollower {
       this.view.suspensionOf(`enforcement_point:${ep}`) ??
       (enrolmentKeyId ? this.view.suspensionOf(`enrolment_key:${enrolmentKeyId}`) : null);
     const revoked = denial !== null || this.leaseRevoked;
+    const killId = denial?.killId;
+    // A refused lease may tell it before the order comes; what still runs is the order's to account for.
+    if (revoked && (!this.revokedSelf || (killId !== undefined && this.revokedBy === undefined)))
+      this.emit({ type: 'cut', because: 'dark', killId });
     if (revoked && !this.revokedSelf)
-      this.emit(
-        { type: 'cut', because: 'dark' },
-        {
-          type: 'alarm',
-          alarm: { kind: 'revoked', detail: denial?.killId ?? 'no lease is given' },
-        },
-      );
+      this.emit({
+        type: 'alarm',
+        alarm: { kind: 'revoked', detail: killId ?? 'no lease is given' },
+      });
     this.revokedSelf = revoked;
+    this.revokedBy = killId;
   }
 }

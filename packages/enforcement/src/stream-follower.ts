@@ -206,9 +206,10 @@ export abstract class StreamFollower {
       this.pulses.forget();
       this.denials.forgetNacks();
     }
+    this.emit({ type: 'abort', subjects: null });
+    // After that: what a known kill denies is for that kill's receipt to count.
     if (this.snapshots.floorsMayBeMissing(this.lastCaughtUp(), manifest, at))
       this.emit({ type: 'cut', because: 'floors_missing' });
-    else this.emit({ type: 'abort', subjects: null });
     this.receipts.applied(at.mono);
     this.buffer.dropUpTo(manifest);
     this.drain(at);

@@ -349,6 +349,36 @@ describe('entering and leaving', () => {
     await expect(connected({ keyDirectory })).resolves.toBeInstanceOf(EnforcementPoint);
   });
 
+  it('its own suspension is receipted with the work that did not heed it', async () => {
+    const ep = await connected();
+    const other = await connected();
+    const { token } = await plane.token();
+    let free = () => {};
+    const deaf = ep.guard(token, { tool }, () => new Promise<void>((resolve) => (free = resolve)));
+    const heeds = ep.guard(token, { tool }, async (signal) => {
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      throw new Error('stopped');
+    });
+    const survivor = await other.admit(token, { tool });
+    await eventually(() => expect(ep.state().inFlight).toBe(2));
+    const subject = `enforcement_point:${ep.state().id}`;
+    const { seq, jws } = await plane.append({ op: 'suspend', id: 'kil_deaf', subject });
+    plane.broadcast('stream', jws);
+    await expect(deaf).rejects.toBeInstanceOf(RefusedError);
+    await expect(heeds).rejects.toBeInstanceOf(RefusedError);
+    const receipt = await eventually(() => {
+      const first = plane.receiptsFor(ep.state().bootId).find(({ applied }) => applied >= seq);
+      expect(first).toBeDefined();
+      return first;
+    });
+    expect(receipt?.in_flight).toEqual({ kil_deaf: { aborted: 1, completed: 0, uncontrolled: 1 } });
+    if (survivor.decision === 'deny') throw new Error('the other point refused');
+    expect(survivor.call.signal.aborted).toBe(false);
+    survivor.call.finish();
+    free();
+    plane.broadcast('stream', (await plane.append({ op: 'lift', id: 'kil_deaf' })).jws);
+  });
+
   it('goes dark while it is itself suspended, receipts that, and returns with the lift', async () => {
     const ep = await connected();
     const other = await connected();

@@ -150,6 +150,64 @@ describe('what a receipt waits for', () => {
   });
 });
 
+describe('a cut', () => {
+  it('is waited for by the next receipt, and forgotten once the calls have ended', async () => {
+    const { calls, admit } = monitor();
+    const call = admit('one');
+    calls.cut();
+    const settled = jest.fn();
+    const waiting = calls.settled().then(settled);
+    await Promise.resolve();
+    expect(settled).not.toHaveBeenCalled();
+    call.finish();
+    await waiting;
+    expect([calls.size, calls.counts()]).toEqual([0, {}]);
+  });
+
+  it('is waited for no longer than its time, also when it is repeated', async () => {
+    const { time, calls, admit } = monitor();
+    admit('one');
+    calls.cut();
+    await time.pass(SETTLE_MS - 10);
+    calls.cut();
+    const waiting = calls.settled();
+    await time.pass(10);
+    await expect(waiting).resolves.toBeUndefined();
+    expect(calls.size).toBe(1);
+  });
+
+  it('by a kill of the enforcement point itself: that kill accounts for every call, ended or not', async () => {
+    const { time, calls, admit } = monitor();
+    const [ends] = [admit('one'), admit('two')];
+    calls.cut('kil_self');
+    const waiting = calls.settled();
+    ends.finish();
+    await time.pass(SETTLE_MS);
+    await waiting;
+    expect(calls.counts()).toEqual({ kil_self: { aborted: 1, completed: 0, uncontrolled: 1 } });
+  });
+
+  it('leaves a call to the kill that had aborted it before', () => {
+    const { calls, admit, kill } = monitor();
+    admit('one');
+    kill('agent:one');
+    calls.cut('kil_self');
+    expect(calls.counts()).toEqual({ kil_1: { aborted: 0, completed: 0, uncontrolled: 1 } });
+  });
+
+  it('without a kill leaves what still runs to the kill that comes after it', () => {
+    const { calls, admit, kill } = monitor();
+    const [dead, neighbour] = [admit('one'), admit('two')];
+    calls.cut();
+    kill('agent:one');
+    expect(calls.counts()).toEqual({ kil_1: { aborted: 0, completed: 0, uncontrolled: 1 } });
+    dead.finish();
+    neighbour.finish();
+    expect(calls.counts()).toEqual({ kil_1: { aborted: 1, completed: 0, uncontrolled: 0 } });
+    expect(calls.size).toBe(0);
+  });
+});
+
 describe('without a lease', () => {
   it('relayed calls are held and told so once, guarded ones aborted; a release frees what lives', () => {
     const { calls, admit } = monitor();

@@ -282,13 +282,23 @@ describe('the enforcement point as a subject', () => {
     (subject) => {
       const ep = new MachineUnderTest().boot();
       const effects = ep.entry(ep.stream.append({ op: 'suspend', id: 'kil_s', subject }));
-      expect(effects).toContainEqual({ type: 'cut', because: 'dark' });
+      expect(effects).toContainEqual({ type: 'cut', because: 'dark', killId: 'kil_s' });
       expect(ep.standing).toBe('dark');
       expect(ep.receipted.at(-1)).toBe(1);
       ep.entry(ep.stream.append({ op: 'lift', id: 'kil_s' }));
       expect(ep.standing).toBe('fresh');
     },
   );
+
+  it('an order that comes after a refused lease still accounts for what runs, without a second alarm', () => {
+    const ep = new MachineUnderTest().boot();
+    ep.pass(2_500);
+    ep.refuseLease('revoked');
+    const subject = 'enforcement_point:enf_1';
+    const effects = ep.entry(ep.stream.append({ op: 'suspend', id: 'kil_s', subject }));
+    expect(effects).toContainEqual({ type: 'cut', because: 'dark', killId: 'kil_s' });
+    expect(types(effects)).not.toContain('alarm');
+  });
 
   it('a suspension of another one does not concern it', () => {
     const ep = new MachineUnderTest().boot();

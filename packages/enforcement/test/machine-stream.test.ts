@@ -100,6 +100,15 @@ describe('SNAPSHOT', () => {
     expect(ep.snapshot()).toContainEqual({ type: 'cut', because: 'floors_missing' });
   });
 
+  it('then aborts first what it denies, so that its kills account for that work', () => {
+    const ep = new MachineUnderTest('best_effort').boot();
+    ep.feed({ type: 'disconnected' });
+    ep.pass(MAX_TOKEN_SECONDS * 1_000 + 1_000);
+    ep.feed({ type: 'connected' });
+    const order = types(ep.snapshot()).filter((type) => ['abort', 'cut', 'receipt'].includes(type));
+    expect(order).toEqual(['abort', 'cut', 'receipt']);
+  });
+
   it('after a shorter one, ends only what it denies', () => {
     const ep = new MachineUnderTest('best_effort').boot();
     ep.feed({ type: 'disconnected' });
