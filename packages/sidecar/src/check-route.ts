@@ -1,6 +1,7 @@
 import { CheckRequest, isScope, ProblemError, type CheckReply } from '@sever/protocol';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Decision, Enforcer } from './enforcer';
+import { parseStrictJson } from './mcp/strict-json';
 import type { Metrics } from './metrics';
 
 /** A token of the longest accepted length, a tool, a scope, and room for JSON around them. */
@@ -8,6 +9,13 @@ const BODY_BYTES = 32 * 1_024;
 
 /** `POST /check`: the decision alone, for whoever does the call itself. Every denial is a 403. */
 export function registerCheck(app: FastifyInstance, enforcer: Enforcer, metrics: Metrics): void {
+  // The decision must be about the token and the tool that whoever reads this body next also sees.
+  app.removeContentTypeParser('application/json');
+  app.addContentTypeParser<Buffer>(
+    'application/json',
+    { parseAs: 'buffer' },
+    async (_: FastifyRequest, body: Buffer) => parseStrictJson(body),
+  );
   app.post('/check', { bodyLimit: BODY_BYTES }, async (request, reply) => {
     const { token, tool, scope } = parse(request.body);
     const decision = await enforcer.check(token, { tool, scope });

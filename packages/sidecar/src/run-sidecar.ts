@@ -1,8 +1,14 @@
-import { EnforcementPoint, type ConnectOptions, type Logger } from '@sever/enforcement';
+import {
+  EnforcementPoint,
+  EnrolmentRefusedError,
+  type ConnectOptions,
+  type Logger,
+} from '@sever/enforcement';
 import type { Enforcer } from './enforcer';
 import { jsonLines } from './json-lines';
 import { readSettings, type Settings } from './settings';
 import { Sidecar } from './sidecar';
+import { SidecarError } from './sidecar-error';
 
 export interface RunningSidecar {
   readonly url: string;
@@ -74,7 +80,10 @@ export async function runSidecar(
 async function start(settings: Settings, logger: Logger, connect: Connect): Promise<Sidecar> {
   const { url, enrolmentKey, name, mode, keyDirectory } = settings;
   const abort = settings.upstreams.length > 0 ? 'stream' : 'none';
-  const enforcer = await connect({ url, enrolmentKey, name, mode, abort, keyDirectory, logger });
+  const options: ConnectOptions = { url, enrolmentKey, name, mode, abort, keyDirectory, logger };
+  const enforcer = await connect(options).catch((error: unknown) => {
+    throw error instanceof EnrolmentRefusedError ? refused(error, url) : error;
+  });
   enforcer.onAlarm((alarm) => logger.error({ alarm }, 'the enforcement point raised an alarm'));
   try {
     return await Sidecar.listen(settings, { enforcer, logger });
@@ -82,4 +91,16 @@ async function start(settings: Settings, logger: Logger, connect: Connect): Prom
     await enforcer.close();
     throw error;
   }
+}
+
+/** The control plane's own words, and before them the setting to look at. */
+function refused(error: EnrolmentRefusedError, url: string): SidecarError {
+  const { code, message } = error;
+  const about =
+    code === 'unauthenticated' || code === 'invalid_token' || code === 'forbidden'
+      ? 'SEVER_ENROLMENT_KEY: the key is not one with which a sidecar enrols'
+      : code === 'unknown' || code === 'not_found'
+        ? 'SEVER_URL: what answers there is no control plane'
+        : 'The control plane refuses to enrol this sidecar';
+  return new SidecarError(`${about} (${url}): ${message}`, { cause: error });
 }

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
-import type { ConnectOptions } from '@sever/enforcement';
+import { EnrolmentRefusedError, type ConnectOptions } from '@sever/enforcement';
 import { eventually } from '../../../test/support/eventually';
 import { runSidecar, type SidecarIo } from '../src/run-sidecar';
 import { ScriptedEnforcer } from './support/scripted-enforcer';
@@ -74,6 +74,18 @@ describe('running a sidecar', () => {
     expect(enforcer.closed).toBe(true);
     expect(io.out).toEqual([]);
     other.close();
+  });
+
+  it.each([
+    [401, 'unauthenticated', /^SEVER_ENROLMENT_KEY: .*http:\/\/127\.0\.0\.1:7400.*because$/],
+    [403, 'forbidden', /^SEVER_ENROLMENT_KEY: /],
+    [404, 'unknown', /^SEVER_URL: /],
+    [403, 'enforcement_point_revoked', /^The control plane refuses .*because$/],
+  ])('names the setting to look at when it is refused with %i %s', async (status, code, said) => {
+    const refuse = (): Promise<never> =>
+      Promise.reject(new EnrolmentRefusedError(status, code, 'because'));
+    await expect(runSidecar(env, {}, io, refuse)).rejects.toThrow(said);
+    expect(io.listenerCount('SIGTERM')).toBe(0);
   });
 
   it('does not connect with bad settings', async () => {

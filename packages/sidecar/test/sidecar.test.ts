@@ -72,6 +72,10 @@ describe('the listener', () => {
       ['a tool without its upstream', { token: 't', tool: 'add' }, 400, 'bad_request'],
       ['a scope that is none', { token: 't', scope: '*' }, 400, 'bad_request'],
       ['broken JSON', '{"token":', 400, 'bad_request'],
+      ['no JSON at all', '', 400, 'bad_request'],
+      ['a key said twice', '{"token":"t","token":"u"}', 400, 'bad_request'],
+      ['a key said twice, once escaped', '{"token":"t","to\\u006ben":"u"}', 400, 'bad_request'],
+      ['a key that reaches a prototype', '{"token":"t","__proto__":{}}', 400, 'bad_request'],
       [
         'more than a token and a tool take',
         { token: 'x'.repeat(40_000) },
@@ -83,6 +87,13 @@ describe('the listener', () => {
       expect(reply.status).toBe(status);
       expect(reply.headers.get('content-type')).toContain('application/problem+json');
       expect(await reply.json()).toMatchObject({ type: `urn:sever:problem:${code}`, code, status });
+    });
+
+    it('decides upon neither of two tokens in one body, while one alone is judged', async () => {
+      const token = under.enforcer.agent('a');
+      expect((await check(`{"token":"nobody","token":"${token}"}`)).status).toBe(400);
+      expect((await check(`{"token":"${token}","token":"${token}"}`)).status).toBe(400);
+      expect((await check(`{"token":"${token}"}`)).status).toBe(200);
     });
 
     it('takes JSON alone', async () => {

@@ -4,7 +4,7 @@ import {
   type RequestId,
 } from '@modelcontextprotocol/sdk/types.js';
 import { ProblemError } from '@sever/protocol';
-import { hasDuplicateKey } from './duplicate-keys';
+import { parseStrictJson } from './strict-json';
 
 /** What the decision needs to know of one JSON-RPC message. */
 export interface Message {
@@ -26,9 +26,8 @@ const MAX_TOOL_NAME = 200;
  * @throws ProblemError `bad_request`
  */
 export function readMessage(body: Uint8Array): Message {
-  const { text, json } = parse(body);
+  const json = parseStrictJson(body);
   if (Array.isArray(json)) throw bad('A batch is not accepted; send one message per request');
-  if (hasDuplicateKey(text)) throw bad('A key stands twice in one object');
   const message = JSONRPCMessageSchema.safeParse(json);
   if (!message.success) throw bad('The body is not a JSON-RPC 2.0 message');
   const { data } = message;
@@ -55,15 +54,6 @@ function toolOf(params: Record<string, unknown> | undefined): string {
     throw bad(`A tool's name has 1 to ${MAX_TOOL_NAME} characters`);
   }
   return name;
-}
-
-function parse(body: Uint8Array): { text: string; json: unknown } {
-  try {
-    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body);
-    return { text, json: JSON.parse(text) as unknown };
-  } catch (cause) {
-    throw new ProblemError('bad_request', 'The body is not JSON in UTF-8', {}, { cause });
-  }
 }
 
 function bad(detail: string): ProblemError {
