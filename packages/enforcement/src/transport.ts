@@ -5,7 +5,7 @@ export interface TransportListener {
   message(kind: 'stream' | 'pulse' | 'emergency', bytes: Uint8Array): void;
   /** The connection was lost. */
   disconnected(): void;
-  /** It stands again; the subscriptions do too. */
+  /** It stands, for the first time or again, and the subscriptions do too; it may be told twice. */
   connected(): void;
   /** Messages may have been lost although it stands. */
   suspect(why: string): void;
@@ -28,7 +28,10 @@ export interface TransportAccess {
  * decides anything. NATS is one; the same messages can travel over HTTP.
  */
 export interface Transport {
-  /** Resolves once stream, pulse and emergency are subscribed: a snapshot may be asked for only after that. */
+  /**
+   * Looks for the other side until it is found or `close()`. `connected` tells that stream, pulse and emergency are
+   * subscribed: a snapshot may be asked for only after that.
+   */
   start(listener: TransportListener): Promise<void>;
   requestSnapshot(request: string): SnapshotReplies;
   requestRange(request: RangeRequest): Promise<Uint8Array>;

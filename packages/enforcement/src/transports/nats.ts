@@ -12,10 +12,14 @@ import {
   type LeaseRequest,
   type RangeRequest,
 } from '@sever/protocol';
+import { systemClock, systemTimers } from '../clock';
+import { retry } from '../retry';
 import type { SnapshotReplies, Transport, TransportAccess, TransportListener } from '../transport';
 import { MessageQueue } from './message-queue';
 
 const REQUEST_TIMEOUT_MS = 2_000;
+/** A server that takes a connection and says nothing gets this long at each attempt. */
+const DIAL_TIMEOUT_MS = 5_000;
 /** A subscription with more unread messages than this has a reader that cannot keep up. */
 const SLOW_AFTER = 50_000;
 const encoder = new TextEncoder();
@@ -37,7 +41,9 @@ export class NatsTransport implements Transport {
   private listener: TransportListener | null = null;
   private access: TransportAccess;
   private closed = false;
-  private opening = 0;
+  private dialling = false;
+  /** Grows with each new search for a broker, which ends the one before. */
+  private turn = 0;
 
   constructor(private readonly options: NatsTransportOptions) {
     this.access = options.access;
@@ -89,24 +95,31 @@ export class NatsTransport implements Transport {
     const moved = access.urls.join() !== this.access.urls.join();
     this.access = access;
     // A new JWT is read by the authenticator at the next attempt; new addresses need a new connection.
-    if (this.closed || (!moved && (this.connection !== null || this.opening > 0))) return;
-    const old = this.connection;
-    this.connection = null;
-    await old?.close();
+    if (this.closed || (!moved && (this.connection !== null || this.dialling))) return;
     await this.open();
   }
 
   async close(): Promise<void> {
     this.closed = true;
+    this.turn += 1;
     const { connection } = this;
     this.connection = null;
     await connection?.close();
   }
 
   private async open(): Promise<void> {
-    const connection = await this.dial();
-    if (this.closed || this.connection !== null) return void (await connection.close());
+    this.turn += 1;
+    const { turn, connection: old } = this;
+    this.connection = null;
+    this.dialling = true;
+    await old?.close();
+    const connection = await this.dial(() => turn === this.turn);
+    if (connection === null) return;
+    if (turn !== this.turn) return void (await connection.close());
+    this.dialling = false;
     this.connection = connection;
+    // From the first moment: a loss before the round trip below is only told here, and so is the way back.
+    void this.watch(connection);
     for (const kind of BROADCASTS)
       connection.subscribe(broadcastSubject(kind, this.options.tenant), {
         slow: SLOW_AFTER,
@@ -115,31 +128,56 @@ export class NatsTransport implements Transport {
           else this.listener?.message(kind, message.data);
         },
       });
-    // The round trip proves that the broker has the subscriptions.
-    await connection.flush();
-    void this.watch(connection);
-    this.listener?.connected();
+    await this.announce(connection);
   }
 
-  private async dial(): Promise<NatsConnection> {
-    this.opening += 1;
+  /** The round trip proves that the broker has the subscriptions. */
+  private async announce(connection: NatsConnection): Promise<void> {
     try {
-      return await connect({
-        servers: [...this.access.urls],
-        name: this.options.ep,
-        authenticator: jwtAuthenticator(() => this.access.jwt, this.options.seed),
-        inboxPrefix: this.prefix(),
-        maxReconnectAttempts: -1,
-        reconnectTimeWait: 100,
-        reconnectJitter: 100,
-        pingInterval: 1_000,
-        maxPingOut: 2,
-        ignoreAuthErrorAbort: true,
-        waitOnFirstConnect: true,
-      });
-    } finally {
-      this.opening -= 1;
+      await connection.flush();
+    } catch {
+      // Lost meanwhile; the client subscribes again by itself and `watch` tells.
+      return;
     }
+    if (connection === this.connection) this.listener?.connected();
+  }
+
+  /**
+   * The client's own wait for a first connection cannot be called off, so it makes one attempt at a time.
+   *
+   * @returns `null` when something newer, or the end, has taken the place of this search
+   */
+  private async dial(isWanted: () => boolean): Promise<NatsConnection | null> {
+    const attempt = async () => (isWanted() ? await this.connectOnce() : null);
+    try {
+      return await retry(attempt, {
+        clock: systemClock,
+        timers: systemTimers,
+        random: Math.random,
+        firstMs: 200,
+        maxMs: 1_000,
+        isTransient: isWanted,
+      });
+    } catch (error) {
+      if (isWanted()) throw error;
+      return null;
+    }
+  }
+
+  private async connectOnce(): Promise<NatsConnection> {
+    return await connect({
+      servers: [...this.access.urls],
+      name: this.options.ep,
+      authenticator: jwtAuthenticator(() => this.access.jwt, this.options.seed),
+      inboxPrefix: this.prefix(),
+      timeout: DIAL_TIMEOUT_MS,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 100,
+      reconnectJitter: 100,
+      pingInterval: 1_000,
+      maxPingOut: 2,
+      ignoreAuthErrorAbort: true,
+    });
   }
 
   private async watch(connection: NatsConnection): Promise<void> {
@@ -159,6 +197,11 @@ export class NatsTransport implements Transport {
         default:
       }
     }
+    // The client has given up for good, which no setting asks it to; nothing else would ever dial again.
+    if (connection !== this.connection) return;
+    this.connection = null;
+    this.listener?.disconnected();
+    await this.open();
   }
 
   private async request(kind: 'range' | 'lease', body: object): Promise<Uint8Array> {
