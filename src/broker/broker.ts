@@ -11,6 +11,8 @@ import { mintUserJwt, type UserGrant } from './operator';
 
 /** Whoever sends more than this is not an enforcement point of ours. */
 const MAX_INBOUND_BYTES = 1_048_576;
+/** Enough for one that starts at the same time. Whoever restarts us waits longer; silence would help nobody. */
+const CONNECT_WITHIN_MS = 8_000;
 
 export interface BrokerOptions {
   /** Where this process connects to. */
@@ -22,7 +24,7 @@ export interface BrokerOptions {
   readonly creds?: string;
   /** Signs the user JWTs of enforcement points. */
   readonly accountSeed: string;
-  /** Gives up the first connection after this long; default 30 s. Later ones are tried for ever. */
+  /** Gives up the first connection after this long; default 8 s. Later ones are tried for ever. */
   readonly connectWithinMs?: number;
 }
 
@@ -62,7 +64,7 @@ export class Broker {
       settings,
       creds,
       accountSeed: options.accountSeed,
-      withinMs: options.connectWithinMs ?? 30_000,
+      withinMs: options.connectWithinMs ?? CONNECT_WITHIN_MS,
     });
     const connection = await connect({
       ...settings,

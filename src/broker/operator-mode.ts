@@ -21,6 +21,8 @@ const REMEDY =
 const RETRY_MS = 200;
 /** A server that does not know an account looks for it for two seconds before it says no. */
 const ANSWER_MS = 6_000;
+/** Less than this is no time to connect in. */
+const LEAST_MS = 200;
 
 export interface OperatorModeCheck {
   readonly settings: ConnectionOptions;
@@ -73,7 +75,9 @@ async function firstConnection({ settings, withinMs }: OperatorModeCheck): Promi
   const deadline = performance.now() + withinMs;
   for (;;) {
     try {
-      const connection = await connect({ ...settings, reconnect: false, timeout: ANSWER_MS });
+      const left = Math.max(deadline - performance.now(), LEAST_MS);
+      const timeout = Math.min(left, ANSWER_MS);
+      const connection = await connect({ ...settings, reconnect: false, timeout });
       await connection.close();
       return;
     } catch (error) {
@@ -82,11 +86,7 @@ async function firstConnection({ settings, withinMs }: OperatorModeCheck): Promi
           `The NATS server at ${String(settings.servers)} refuses our credentials. ${REMEDY}`,
           { cause: error },
         );
-      if (performance.now() > deadline)
-        throw new BrokerSetupError(
-          `No NATS server answers at ${String(settings.servers)} (SEVER_NATS_URL); start it, or correct the URL.`,
-          { cause: error },
-        );
+      if (performance.now() + RETRY_MS > deadline) throw unreachable(settings, error);
       await delay(RETRY_MS);
     }
   }
@@ -99,8 +99,15 @@ async function isAdmitted(settings: ConnectionOptions): Promise<boolean> {
     return true;
   } catch (error) {
     if (isRefusal(error)) return false;
-    throw error;
+    throw unreachable(settings, error);
   }
+}
+
+function unreachable(settings: ConnectionOptions, cause: unknown): BrokerSetupError {
+  return new BrokerSetupError(
+    `No NATS server answers at ${String(settings.servers)} (SEVER_NATS_URL); start it, or correct the URL.`,
+    { cause },
+  );
 }
 
 function isRefusal(error: unknown): boolean {

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { createAccount } from '@nats-io/nkeys';
 import pino from 'pino';
 import { Broker, type BrokerOptions } from '../../../src/broker/broker';
@@ -52,6 +53,32 @@ test('no broker at all is said to be none', async () => {
   await expect(Broker.connect({ ...options, url, connectWithinMs: 100 }, log)).rejects.toThrow(
     /No NATS server answers/,
   );
+});
+
+test('a server that takes connections and says nothing is not waited for either, and the setting is named', async () => {
+  const taken = new Set<Socket>();
+  const silent = createServer((socket) => taken.add(socket.resume()));
+  await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+  const { port } = silent.address() as AddressInfo;
+  const start = performance.now();
+
+  await expect(
+    Broker.connect({ ...options, url: `nats://127.0.0.1:${port}` }, log),
+  ).rejects.toThrow(/No NATS server answers.*SEVER_NATS_URL.*start it, or correct the URL/);
+
+  expect(performance.now() - start).toBeLessThan(10_000);
+  expect(taken.size).toBeGreaterThan(0);
+  for (const socket of taken) socket.destroy();
+  silent.close();
+});
+
+test('a broker that starts a little later than we do is waited for', async () => {
+  await broker.kill();
+  const connecting = Broker.connect(options, log);
+  await broker.restart();
+  const connected = await connecting;
+  expect(connected.isConnected()).toBe(true);
+  await connected.close();
 });
 
 test('a broker that lets anybody in is refused', async () => {
