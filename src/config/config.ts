@@ -6,7 +6,11 @@ const url = (...schemes: string[]) =>
     .refine((text) => schemes.some((scheme) => URL.canParse(text) && text.startsWith(scheme)), {
       message: `must be a URL that starts with ${schemes.join(' or ')}`,
     });
-const port = z.coerce.number().int().min(0).max(65_535);
+const port = z
+  .string()
+  .regex(/^\d{1,5}$/, 'must be a port from 0 to 65535 (0 picks one)')
+  .transform(Number)
+  .refine((value) => value <= 65_535, 'must be a port from 0 to 65535 (0 picks one)');
 const flag = z.enum(['0', '1']).transform((text) => text === '1');
 
 /** Every setting of the control plane. `docs/settings.md` lists the same names. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { createFile, readIfThere } from '../broker/whole-file';
+import { createDataDir } from './data-dir';
 
 /** What is kept under which name in the data dir, each readable by its owner alone. */
 const GENERATE = {
@@ -14,15 +14,20 @@ const GENERATE = {
 
 export type SecretName = keyof typeof GENERATE;
 
+/** The secret, if it is there. */
+export function readSecret(dataDir: string, name: SecretName): string | null {
+  return readIfThere(join(dataDir, name))?.trim() ?? null;
+}
+
 /** Reads the secret, or makes one up and keeps it; `created` tells the two apart. Safe when two ask at once. */
 export async function readOrCreateSecret(
   dataDir: string,
   name: SecretName,
 ): Promise<{ value: string; created: boolean }> {
-  mkdirSync(dataDir, { recursive: true });
+  createDataDir(dataDir);
   const file = join(dataDir, name);
   const created = createFileUnlessThere(file, name);
-  const value = readIfThere(file)?.trim();
+  const value = readSecret(dataDir, name);
   if (!value) throw new Error(`${file} is empty; restore it, or remove it to have a new one made`);
   return { value, created };
 }
