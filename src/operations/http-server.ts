@@ -1,14 +1,15 @@
 import helmet from '@fastify/helmet';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { ProblemError } from '@sever/protocol';
-import type { FastifyRequest } from 'fastify';
+import { answerUnreadable, answerUnroutable } from './framework-errors';
 import { Metrics } from './metrics';
 import { parseJson } from './parse-json';
 
 const BODY_LIMIT = 64 * 1_024;
-/** In an incident nobody should lose a kill to a missing header. */
+/** Routes that stop something: in an incident nobody should lose an order to a header. */
 const READS_ANY_CONTENT_TYPE =
-  /^\/v1\/(?:kills(?:\/|\?|$)|agents\/[^/?]+\/(?:kill|suspend)(?:\?|$))/;
+  /^(?:POST \/v1\/kills|POST \/v1\/agents\/:id\/(?:kill|suspend)|DELETE \/v1\/enforcement-points\/:id)$/;
+const CHARSET = /;\s*charset\s*=\s*"?([^\s";]*)/gi;
 
 export function createAdapter(): FastifyAdapter {
   return new FastifyAdapter({
@@ -17,6 +18,8 @@ export function createAdapter(): FastifyAdapter {
     connectionTimeout: 60_000,
     routerOptions: { maxParamLength: 512 },
     forceCloseConnections: true,
+    frameworkErrors: answerUnroutable,
+    clientErrorHandler: answerUnreadable,
   } as never);
 }
 
@@ -24,16 +27,20 @@ export function createAdapter(): FastifyAdapter {
 export async function prepareServer(app: NestFastifyApplication): Promise<void> {
   const server = app.getHttpAdapter().getInstance();
   server.removeAllContentTypeParsers();
-  const parse = (_: FastifyRequest, body: string): unknown =>
-    body === '' ? undefined : parseJson(body);
-  server.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
-    settle(() => parse(request, body as string), done);
+  server.addHook('onRequest', (request, _, done) => {
+    if (READS_ANY_CONTENT_TYPE.test(`${request.method} ${request.routeOptions.url}`))
+      request.headers['content-type'] = 'application/json';
+    done();
   });
-  server.addContentTypeParser('*', { parseAs: 'string' }, (request, body, done) => {
+  server.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
     settle(() => {
-      if (body !== '' && !READS_ANY_CONTENT_TYPE.test(request.url))
-        throw new ProblemError('unsupported_media_type', 'Send the body as application/json.');
-      return parse(request, body as string);
+      if (body !== '' && !isUtf8(request.headers['content-type'] ?? '')) throw unsupported();
+      return body === '' ? undefined : parseJson(body as string);
+    }, done);
+  });
+  server.addContentTypeParser('*', { parseAs: 'string' }, (_, body, done) => {
+    settle(() => {
+      if (body !== '') throw unsupported();
     }, done);
   });
   const metrics = app.get(Metrics);
@@ -58,6 +65,14 @@ export async function prepareServer(app: NestFastifyApplication): Promise<void> 
       },
     },
   });
+}
+
+function isUtf8(contentType: string): boolean {
+  return [...contentType.matchAll(CHARSET)].every(([, name = '']) => /^utf-?8$/i.test(name));
+}
+
+function unsupported(): ProblemError {
+  return new ProblemError('unsupported_media_type', 'Send the body as application/json, in UTF-8.');
 }
 
 function settle(work: () => unknown, done: (error: Error | null, body?: unknown) => void): void {

@@ -3,6 +3,7 @@ import type { ProblemCode } from '@sever/protocol';
 import type { FastifyReply } from 'fastify';
 import type { Logger } from 'pino';
 import { LOG } from '../config/config.module';
+import { PROBLEM_TYPE } from './framework-errors';
 import { toProblem } from './problem';
 
 const RETRY_AFTER: Partial<Record<ProblemCode, string>> = {
@@ -23,9 +24,6 @@ export class ProblemFilter implements ExceptionFilter {
     const retryAfter = RETRY_AFTER[body.code];
     if (retryAfter !== undefined) reply.header('retry-after', retryAfter);
     if (body.status === 401) reply.header('www-authenticate', 'Bearer');
-    void reply
-      .status(body.status)
-      .header('content-type', 'application/problem+json; charset=utf-8')
-      .send(JSON.stringify(body));
+    void reply.status(body.status).header('content-type', PROBLEM_TYPE).send(JSON.stringify(body));
   }
 }

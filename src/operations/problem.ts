@@ -27,6 +27,7 @@ const CODE_OF_STATUS: Record<number, ProblemCode> = {
   404: 'not_found',
   405: 'method_not_allowed',
   413: 'payload_too_large',
+  414: 'uri_too_long',
   415: 'unsupported_media_type',
 };
 
@@ -36,8 +37,10 @@ function detailOf(code: ProblemCode, error: unknown): string {
       return 'There is nothing here; see /openapi.json for the routes.';
     case 'payload_too_large':
       return 'The body is larger than 64 KB.';
+    case 'uri_too_long':
+      return 'A part of the path is longer than any id.';
     case 'unsupported_media_type':
-      return 'Send the body as application/json.';
+      return 'Send the body as application/json, in UTF-8.';
     default:
       return error instanceof Error && error.message !== '' ? error.message : code;
   }
