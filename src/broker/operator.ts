@@ -1,5 +1,17 @@
-import { encodeAccount, encodeOperator, encodeUser, fmtCreds, type Account } from '@nats-io/jwt';
-import { createAccount, createOperator, createUser, fromPublic, fromSeed } from '@nats-io/nkeys';
+import {
+  Algorithms,
+  decode,
+  encode,
+  encodeAccount,
+  encodeOperator,
+  encodeUser,
+  fmtCreds,
+  type Account,
+  type ClaimsData,
+  type User,
+} from '@nats-io/jwt';
+import { createAccount, createOperator, createUser, fromPublic } from '@nats-io/nkeys';
+import { nativeKeyPair, type KeyPair } from './native-key-pair';
 
 /** Without these a claim means zero of everything, and the server lets nobody in: also for the system account. */
 const UNLIMITED = {
@@ -28,9 +40,9 @@ export interface Operator {
 }
 
 export async function createBrokerOperator(): Promise<Operator> {
-  const operator = createOperator();
-  const system = createAccount();
-  const sever = createAccount();
+  const operator = nativeKeyPair(createOperator().getSeed());
+  const system = nativeKeyPair(createAccount().getSeed());
+  const sever = nativeKeyPair(createAccount().getSeed());
 
   const operatorJwt = await encodeOperator('sever', operator, {
     system_account: system.getPublicKey(),
@@ -62,8 +74,29 @@ export interface SeverAccountClaims {
 export async function encodeSeverAccount(claims: SeverAccountClaims): Promise<string> {
   const account = { ...accountClaims(), revocations: claims.revocations ?? {} };
   return encodeAccount('SEVER', fromPublic(claims.accountPublicKey), account, {
-    signer: fromSeed(bytes(claims.operatorSeed)),
+    signer: signingKey(claims.operatorSeed),
   });
+}
+
+/**
+ * The same claims of an account with more revocations in them, signed anew. Issued later than `jwt` by at least a second:
+ * of two claims a broker keeps the later one.
+ */
+export async function addRevocations(
+  jwt: string,
+  operatorSeed: string,
+  revocations: ReadonlyMap<string, number>,
+): Promise<string> {
+  const claims = decode<Account>(jwt);
+  const present = claims.nats.revocations ?? {};
+  const merged: Record<string, number> = { ...present };
+  for (const [key, through] of revocations) merged[key] = Math.max(through, present[key] ?? 0);
+  const now = Math.floor(Date.now() / 1_000);
+  return issuedAt(
+    { ...claims, nats: { ...claims.nats, revocations: merged } },
+    Math.max(now, claims.iat + 1),
+    operatorSeed,
+  );
 }
 
 export interface UserGrant {
@@ -75,6 +108,8 @@ export interface UserGrant {
   subscribe: string[];
   /** Subscriptions the user may hold at once; default 64. */
   maxSubscriptions?: number;
+  /** `iat` of the JWT, seconds since 1970; default now. Revocations are reckoned against it. */
+  issuedAt?: number;
   /** After this moment the broker drops the user; default never. */
   expiresAt?: Date;
 }
@@ -85,10 +120,10 @@ export interface UserGrant {
  */
 export async function mintUserJwt(grant: UserGrant): Promise<string> {
   const options = grant.expiresAt ? { exp: Math.floor(grant.expiresAt.getTime() / 1000) } : {};
-  return encodeUser(
+  const jwt = await encodeUser(
     grant.name,
     fromPublic(grant.userPublicKey),
-    fromSeed(bytes(grant.accountSeed)),
+    signingKey(grant.accountSeed),
     {
       pub: exactly(grant.publish),
       sub: exactly(grant.subscribe),
@@ -99,6 +134,25 @@ export async function mintUserJwt(grant: UserGrant): Promise<string> {
     },
     options,
   );
+  return grant.issuedAt === undefined
+    ? jwt
+    : issuedAt(claimsOf<User>(jwt), grant.issuedAt, grant.accountSeed);
+}
+
+/** The library stamps the time at which it signs; here the time is part of what is signed, so the stamp is not taken. */
+async function issuedAt<T>(claims: ClaimsData<T>, iat: number, seed: string): Promise<string> {
+  const stamped = Object.defineProperty({ ...claims }, 'iat', {
+    enumerable: true,
+    get: () => iat,
+    set: () => undefined,
+  });
+  return encode(Algorithms.v2, stamped, signingKey(seed));
+}
+
+/** Of a JWT that we just made ourselves: there is nothing to verify, and verifying is slow. */
+function claimsOf<T>(jwt: string): ClaimsData<T> {
+  const [, payload = ''] = jwt.split('.');
+  return JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as ClaimsData<T>;
 }
 
 /** To the server an empty allow list is no list, hence everything allowed. */
@@ -110,12 +164,8 @@ function accountClaims(): Partial<Account> {
   return { limits: { ...UNLIMITED } };
 }
 
-interface SeededKey {
-  getSeed(): Uint8Array;
-}
-
-async function userCreds(name: string, account: ReturnType<typeof createAccount>): Promise<string> {
-  const user = createUser();
+async function userCreds(name: string, account: KeyPair): Promise<string> {
+  const user = nativeKeyPair(createUser().getSeed());
   const jwt = await encodeUser(name, user, account, {
     subs: -1,
     data: -1,
@@ -125,10 +175,15 @@ async function userCreds(name: string, account: ReturnType<typeof createAccount>
   return new TextDecoder().decode(fmtCreds(jwt, user));
 }
 
-function seedOf(key: SeededKey): string {
+function seedOf(key: KeyPair): string {
   return new TextDecoder().decode(key.getSeed());
 }
 
-function bytes(text: string): Uint8Array {
-  return new TextEncoder().encode(text.trim());
+/** A control plane signs with the same two seeds again and again; what is derived from them is worth keeping. */
+const signingKeys = new Map<string, KeyPair>();
+
+function signingKey(seed: string): KeyPair {
+  const key = signingKeys.get(seed) ?? nativeKeyPair(seed);
+  signingKeys.set(seed, key);
+  return key;
 }
