@@ -99,6 +99,9 @@ ${Object.entries(preload)
   .join('\n')}
 }
 
+# A client signs a challenge to get in. On a busy machine that takes longer than the server's own two seconds.
+authorization: { timeout: 10 }
+
 # A client that cannot take its messages is cut off rather than fed late: it will come back and catch up.
 write_deadline: "2s"
 `;
