@@ -25,5 +25,6 @@ module.exports = {
   globalSetup: '<rootDir>/test/support/global-setup.ts',
   globalTeardown: '<rootDir>/test/support/global-teardown.ts',
   maxWorkers: 2,
-  testTimeout: 30_000,
+  // For machines that do much else at the same time; a hang is still told from a slow start.
+  testTimeout: 60_000,
 };
