@@ -15,9 +15,9 @@ async function start(): Promise<void> {
   const config = loadConfig(process.env);
   const plane = await startControlPlane(config);
   process.stdout.write(`sever: listening on ${plane.url}\n`);
-  if (plane.bootstrapKeyIsNew)
-    process.stdout.write(`sever: first key, shown once: ${plane.bootstrapKey}\n`);
-  const sample = config.sample ? startSample(plane) : undefined;
+  const { url, bootstrapKey: key } = plane;
+  if (key?.isNew) process.stdout.write(`sever: first key, shown once: ${key.value}\n`);
+  const sample = config.sample && key ? startSample(url, key.value) : undefined;
   stopOnSignal(plane, async () => sample?.stop());
   void plane.died.then((reason) => fail(new Error(reason)));
 }

@@ -20,8 +20,9 @@ export class AccessGuard implements CanActivate {
       throw new ProblemError('forbidden', 'This route has no access policy.');
     if ('public' in policy) return true;
     const request = context.switchToHttp().getRequest<AuthenticatedRequest>();
-    const principal = await this.authenticator.authenticate(request.raw.rawHeaders);
-    await this.authenticator.refuseDead(principal, policy.asksForAuthority ?? false);
+    const lane = policy.stops ? 'kill' : 'usual';
+    const principal = await this.authenticator.authenticate(request.raw.rawHeaders, lane);
+    await this.authenticator.refuseDead(principal, policy.asksForAuthority ?? false, lane);
     if (!policy.roles.some((role) => holds(principal, role)))
       throw new ProblemError(
         'forbidden',

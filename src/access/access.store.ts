@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { KillPool } from '../database/kill-pool';
 import { UnitOfWork } from '../database/unit-of-work';
 
 export interface KeyRow {
@@ -25,6 +26,9 @@ const KEY_BY_HASH = `
   SELECT 'access', tenant, id, id, 'enforcement_point', name, revoked_at IS NULL, false
   FROM enforcement_point WHERE access_key_hash = $1`;
 
+/** Orders to stop are authenticated over connections of their own, whatever agents are doing. */
+export type Lane = 'usual' | 'kill';
+
 export interface DenialRow {
   subject: string;
   order_id: string;
@@ -33,11 +37,14 @@ export interface DenialRow {
 
 @Injectable()
 export class AccessStore {
-  constructor(private readonly work: UnitOfWork) {}
+  constructor(
+    private readonly work: UnitOfWork,
+    private readonly kills: KillPool,
+  ) {}
 
   /** Whose key has this hash? Before the answer there is no tenant, so this one question goes over all of them. */
-  async keyByHash(hash: Buffer): Promise<KeyRow | undefined> {
-    const [row] = await this.work.querySystem<KeyRow>(KEY_BY_HASH, [hash]);
+  async keyByHash(hash: Buffer, lane: Lane): Promise<KeyRow | undefined> {
+    const [row] = await this.ask<KeyRow>(lane, KEY_BY_HASH, [hash]);
     return row;
   }
 
@@ -55,11 +62,19 @@ export class AccessStore {
     tenant: string,
     subjects: string[],
     generations: number[],
+    lane: Lane,
   ): Promise<DenialRow | undefined> {
-    const [row] = await this.work.querySystem<DenialRow>(
+    const [row] = await this.ask<DenialRow>(
+      lane,
       `SELECT * FROM sever_denial($1, $2::text[], $3::bigint[])`,
       [tenant, subjects, generations],
     );
     return row;
+  }
+
+  private ask<T extends object>(lane: Lane, sql: string, parameters: unknown[]): Promise<T[]> {
+    return lane === 'kill'
+      ? this.kills.read<T>(sql, parameters)
+      : this.work.querySystem<T>(sql, parameters);
   }
 }

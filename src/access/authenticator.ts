@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { KEY_ROLES, ProblemError } from '@sever/protocol';
-import { AccessStore } from './access.store';
+import { AccessStore, type Lane } from './access.store';
 import type { KeyPrincipal, KeyRole, Principal, RoleName } from './principal';
 import { hashSecretKey } from './secret-keys';
 import { TokenAuthenticator, unauthenticated } from './token-authenticator';
@@ -20,14 +20,14 @@ export class Authenticator {
   ) {}
 
   /** @param rawHeaders as Node gives them (name, value, name, value…), so that a doubled header is seen. */
-  async authenticate(rawHeaders: readonly string[]): Promise<Principal> {
-    return this.authenticateBearer(bearer(rawHeaders));
+  async authenticate(rawHeaders: readonly string[], lane: Lane): Promise<Principal> {
+    return this.authenticateBearer(bearer(rawHeaders), lane);
   }
 
-  async authenticateBearer(secret: string): Promise<Principal> {
+  async authenticateBearer(secret: string, lane: Lane = 'usual'): Promise<Principal> {
     if (LOOKS_LIKE_JWT.test(secret)) return this.tokens.authenticate(secret);
     if (secret.length > MAX_KEY_LENGTH) throw unauthenticated();
-    const row = await this.store.keyByHash(hashSecretKey(secret));
+    const row = await this.store.keyByHash(hashSecretKey(secret), lane);
     if (!row?.valid) throw unauthenticated();
     if (row.stale_use) await this.store.touch(row);
     if (row.source === 'enrolment')
@@ -45,12 +45,13 @@ export class Authenticator {
   }
 
   /** A dead agent is refused here, by the database, before any route sees it. */
-  async refuseDead(principal: Principal, asksForAuthority: boolean): Promise<void> {
+  async refuseDead(principal: Principal, asksForAuthority: boolean, lane: Lane): Promise<void> {
     if (principal.kind !== 'agent') return;
     const denial = await this.store.denialOf(
       principal.tenant,
       principal.lineage.map(([subject]) => subject),
       principal.lineage.map(([, generation]) => generation),
+      lane,
     );
     if (!denial) return;
     if (denial.action === 'complete' && asksForAuthority)

@@ -11,6 +11,8 @@ export type Policy =
       readonly roles: readonly RoleName[];
       /** A dead agent gets 409 here (it asks for new authority), 403 elsewhere. */
       readonly asksForAuthority?: boolean;
+      /** An order to stop something: it does not queue behind agent traffic. */
+      readonly stops?: boolean;
     };
 
 /** Declares who may call a route: `@Access('responder', 'lead')`. */
@@ -19,6 +21,10 @@ export const Access = (...roles: RoleName[]) => SetMetadata(POLICY, { roles } sa
 /** A route by which an agent asks for new authority: spawn, mint. */
 export const AccessForAuthority = (...roles: RoleName[]) =>
   SetMetadata(POLICY, { roles, asksForAuthority: true } satisfies Policy);
+
+/** A route by which something is stopped. */
+export const AccessToStop = (...roles: RoleName[]) =>
+  SetMetadata(POLICY, { roles, stops: true } satisfies Policy);
 
 /** Anybody may call it: health, public keys, documents. */
 export const Public = () => SetMetadata(POLICY, { public: true } satisfies Policy);

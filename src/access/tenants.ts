@@ -17,8 +17,8 @@ export interface TenantRow {
 export class Tenants {
   constructor(private readonly work: UnitOfWork) {}
 
-  /** Makes the default tenant if there is none; the bootstrap key given now is the one that works from now on. */
-  async ensureDefault(bootstrapKey: string): Promise<TenantRow> {
+  /** The default tenant with its stream; made when there is none. */
+  async ensureDefault(): Promise<TenantRow> {
     return this.work.asSystem(async (manager) => {
       await manager.query(`SELECT pg_advisory_xact_lock($1)`, [BOOTSTRAP_LOCK]);
       await manager.query(
@@ -33,8 +33,33 @@ export class Tenants {
       await manager.query(`INSERT INTO stream_head (tenant) VALUES ($1) ON CONFLICT DO NOTHING`, [
         tenant.id,
       ]);
-      await this.ensureBootstrapKey(manager.query.bind(manager), tenant.id, bootstrapKey);
       return tenant;
+    });
+  }
+
+  /** Is there a living first key already? Then a start without one configured makes none up: it is in use somewhere. */
+  async hasBootstrapKey(tenant: string): Promise<boolean> {
+    const rows = await this.work.querySystem(
+      `SELECT 1 FROM api_key WHERE tenant = $1 AND role = $2 AND revoked_at IS NULL`,
+      [tenant, BOOTSTRAP_ROLE],
+    );
+    return rows.length > 0;
+  }
+
+  /** Is this key the living first key? */
+  async isBootstrapKey(tenant: string, key: string): Promise<boolean> {
+    const rows = await this.work.querySystem(
+      `SELECT 1 FROM api_key WHERE tenant = $1 AND role = $2 AND revoked_at IS NULL AND hash = $3`,
+      [tenant, BOOTSTRAP_ROLE, hashSecretKey(key)],
+    );
+    return rows.length > 0;
+  }
+
+  /** Makes this the first key. Another that was set before ends; its principal, and so whose roots are whose, stays. */
+  async setBootstrapKey(tenant: string, key: string): Promise<void> {
+    await this.work.asSystem(async (manager) => {
+      await manager.query(`SELECT pg_advisory_xact_lock($1)`, [BOOTSTRAP_LOCK]);
+      await this.replaceBootstrapKey(manager.query.bind(manager), tenant, key);
     });
   }
 
@@ -53,7 +78,7 @@ export class Tenants {
     });
   }
 
-  private async ensureBootstrapKey(
+  private async replaceBootstrapKey(
     query: (sql: string, parameters: unknown[]) => Promise<unknown>,
     tenant: string,
     key: string,
@@ -64,7 +89,6 @@ export class Tenants {
     )) as { id: string; hash: Buffer; principal_id: string }[];
     const hash = hashSecretKey(key);
     if (rows.some((row) => row.hash.equals(hash))) return;
-    // Another bootstrap key was set: the former one ends; the principal, and so whose roots are whose, stays.
     for (const row of rows)
       await query(`UPDATE api_key SET revoked_at = now() WHERE tenant = $1 AND id = $2`, [
         tenant,

@@ -1,5 +1,12 @@
 import { Injectable } from '@nestjs/common';
-import { deepestAgent, idOfKind, ProblemError, TOKEN_TYP, TokenClaims } from '@sever/protocol';
+import {
+  DEFAULT_AUDIENCE,
+  deepestAgent,
+  idOfKind,
+  ProblemError,
+  TOKEN_TYP,
+  TokenClaims,
+} from '@sever/protocol';
 import { decodeProtectedHeader, importJWK, jwtVerify, type CryptoKey, type JWK } from 'jose';
 import { Issuer } from '../signing/issuer';
 import { SigningKeys } from '../signing/signing-keys';
@@ -55,6 +62,7 @@ export class TokenAuthenticator {
       algorithms: ['EdDSA'],
       typ: TOKEN_TYP,
       issuer: this.issuer.url,
+      audience: DEFAULT_AUDIENCE,
       requiredClaims: ['exp', 'iat', 'jti', 'sub', 'aud'],
     });
     const claims = TokenClaims.parse(payload);

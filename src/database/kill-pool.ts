@@ -5,6 +5,7 @@ const APPLICATION = 'sever-kill';
 /** How long a kill waits for the fence or the head of the stream before whoever holds it is terminated. */
 const PATIENCE_MS = 1_000;
 const RETRY_MS = 250;
+const READERS = 4;
 
 /**
  * Terminates whoever a kill waits for, through any chain of waiters; other kills are left alone, for what they wait for
@@ -21,11 +22,12 @@ const TERMINATE_HOLDERS = `
   WHERE a.application_name <> '${APPLICATION}'`;
 
 /**
- * Connections that only kills use, so that no amount of agent traffic takes them, and one more that frees the way when a
+ * Connections that only kills use, for the order itself and for what is read around it, so that no amount of agent traffic takes them, and one more that frees the way when a
  * kill has waited too long. That one stays the login user: `pg_terminate_backend` compares with the holder's login role.
  */
 export class KillPool {
   private readonly pool: Pool;
+  private readonly readers: Pool;
   private terminator: Client | undefined;
 
   constructor(
@@ -41,9 +43,17 @@ export class KillPool {
       idleTimeoutMillis: 0,
       options: '-c role=sever_app -c synchronous_commit=on -c jit=off',
     });
-    this.pool.on('error', (error) => {
-      if (!this.pool.ending) this.log.warn({ err: error }, 'idle kill connection lost');
+    this.readers = new Pool({
+      connectionString: databaseUrl,
+      application_name: `${APPLICATION}-reads`,
+      max: READERS,
+      idleTimeoutMillis: 0,
+      options: '-c role=sever_system -c statement_timeout=15000 -c jit=off',
     });
+    for (const pool of [this.pool, this.readers])
+      pool.on('error', (error) => {
+        if (!pool.ending) this.log.warn({ err: error }, 'idle kill connection lost');
+      });
   }
 
   /** One autocommit statement; whoever holds what it needs is terminated after a second. */
@@ -62,6 +72,15 @@ export class KillPool {
     }
   }
 
+  /**
+   * One statement around a kill: who orders it, what is known of it, who has answered. Kept apart from agent traffic like
+   * the kill itself. Sees every tenant: the statement must name its own.
+   */
+  async read<T extends object>(sql: string, parameters: unknown[]): Promise<T[]> {
+    const { rows } = await this.readers.query<T>(sql, parameters);
+    return rows;
+  }
+
   /** Opens every connection and rehearses a kill on it. One that fails costs the first kill some milliseconds. */
   async rehearse(): Promise<void> {
     const clients = await Promise.all(Array.from({ length: this.size }, () => this.pool.connect()));
@@ -75,7 +94,7 @@ export class KillPool {
   }
 
   async close(): Promise<void> {
-    await this.pool.end();
+    await Promise.all([this.pool.end(), this.readers.end()]);
     await this.terminator?.end();
   }
 

@@ -72,7 +72,10 @@ export class ContainmentWatch {
   private lookAgain(): void {
     this.after(LOOK_AGAIN_MS, () => {
       const reading = this.ports.read().then((roster) => {
-        this.boots = new Map(roster.map((boot) => [boot.bootId, this.watched(boot)]));
+        const heard = this.boots;
+        this.boots = new Map(
+          roster.map((boot) => [boot.bootId, latest(this.watched(boot), heard?.get(boot.bootId))]),
+        );
         this.evaluate();
       });
       // The database may be away for a while; what is known stays known until it is back.
@@ -132,4 +135,12 @@ export class ContainmentWatch {
     }, ms);
     this.timers.add(timer);
   }
+}
+
+/** What was read may be older than what was heard while it was being read; nothing here is ever taken back. */
+function latest(read: WatchedBoot, heard: WatchedBoot | undefined): WatchedBoot {
+  if (heard === undefined) return read;
+  const [a, b] = [read.applied, heard.applied];
+  const applied = a && b ? (comparePositions(a, b) < 0 ? b : a) : (a ?? b);
+  return { ...read, applied, left: read.left || heard.left, nacked: read.nacked || heard.nacked };
 }

@@ -121,7 +121,7 @@ export class Receipts {
 }
 
 function nameOf(receipt: Receipt): string {
-  return `${receipt.tenant}/${receipt.boot_id}`;
+  return `${receipt.tenant}/${receipt.ep}/${receipt.boot_id}`;
 }
 
 function stepOf(receipt: Receipt): string {

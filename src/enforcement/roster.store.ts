@@ -1,7 +1,7 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import type { InFlightCounts, Mode, Position } from '@sever/protocol';
 import type { z } from 'zod';
-import { UnitOfWork } from '../database/unit-of-work';
+import { KillPool } from '../database/kill-pool';
 
 /** What containment has to know of an order. */
 export interface OrderRef {
@@ -121,7 +121,7 @@ const REVOKED = `
 
 @Injectable()
 export class RosterStore {
-  constructor(private readonly work: UnitOfWork) {}
+  constructor(@Inject(KillPool) private readonly kills: Pick<KillPool, 'read'>) {}
 
   /** The rosters of these orders of one tenant, in their order. */
   async rosters(tenant: string, orders: readonly OrderRef[]): Promise<Roster[]> {
@@ -134,8 +134,8 @@ export class RosterStore {
       orders.map((order) => order.lastSeq),
     ];
     const [boots, revoked] = await Promise.all([
-      this.work.querySystem<BootRow>(ROSTERS, parameters),
-      this.work.querySystem<BootRow>(REVOKED, parameters),
+      this.kills.read<BootRow>(ROSTERS, parameters),
+      this.kills.read<BootRow>(REVOKED, parameters),
     ]);
     for (const row of boots) rosters[Number(row.n) - 1]?.boots.push(toBoot(row));
     for (const row of revoked)

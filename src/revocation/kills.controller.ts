@@ -9,20 +9,23 @@ import {
   KillReceiptList,
   KillRequest,
   ListQuery,
+  WaitQuery,
 } from '@sever/protocol';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { createZodDto, ZodResponse } from 'nestjs-zod';
 import { decodeCursor, decodeOffset, offsetPage, pageOf } from '../access/cursor';
 import { IdPipe } from '../access/id.pipe';
-import { Access, Caller, READERS } from '../access/policy';
+import { Access, AccessToStop, Caller, READERS } from '../access/policy';
 import type { AgentPrincipal, KeyPrincipal } from '../access/principal';
 import { KillSubjects } from './kill';
 import { KillRecords } from './kill-records';
+import { statusOf } from './kill-status';
 import { fingerprint, readIdempotencyKey } from './order';
 import { RevocationStore } from './revocation.store';
 import { readWait } from './wait';
 
 class KillRequestDto extends createZodDto(KillRequest) {}
+class WaitQueryDto extends createZodDto(WaitQuery) {}
 class KillAgentRequestDto extends createZodDto(KillAgentRequest) {}
 class KillDto extends createZodDto(Kill) {}
 class KillQueryDto extends createZodDto(KillQuery) {}
@@ -43,13 +46,13 @@ export class KillsController {
   ) {}
 
   @Post('kills')
-  @Access(...KILLERS)
+  @AccessToStop(...KILLERS)
   @ZodResponse({ status: 200, type: KillDto, description: 'contained; 202 while it is not' })
   async kill(
     @Caller() by: KeyPrincipal | AgentPrincipal,
     @Body() body: KillRequestDto,
     @Headers('idempotency-key') key: string | undefined,
-    @Query('wait') wait: unknown,
+    @Query() { wait }: WaitQueryDto,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
@@ -57,14 +60,14 @@ export class KillsController {
   }
 
   @Post('agents/:id/kill')
-  @Access(...KILLERS)
+  @AccessToStop(...KILLERS)
   @ZodResponse({ status: 200, type: KillDto, description: 'contained; 202 while it is not' })
   async killAgent(
     @Caller() by: KeyPrincipal | AgentPrincipal,
     @Param('id', new IdPipe('agent')) id: string,
     @Body() body: KillAgentRequestDto,
     @Headers('idempotency-key') key: string | undefined,
-    @Query('wait') wait: unknown,
+    @Query() { wait }: WaitQueryDto,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
@@ -118,7 +121,7 @@ export class KillsController {
     by: KeyPrincipal | AgentPrincipal,
     body: KillRequest,
     key: string | undefined,
-    wait: unknown,
+    wait: string | undefined,
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<Kill> {
@@ -131,7 +134,7 @@ export class KillsController {
           : { key: idempotencyKey, fingerprint: fingerprint('POST', path, body) },
       waitMs: readWait(wait),
     });
-    void reply.status(kill.state === 'contained' ? 200 : 202);
+    void reply.status(statusOf(kill));
     return kill;
   }
 }

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { CascadeMember, KillQuery } from '@sever/protocol';
+import { KillPool } from '../database/kill-pool';
 import { UnitOfWork } from '../database/unit-of-work';
 
 export interface RevocationRow {
@@ -27,11 +28,13 @@ const COLUMNS = `id, action, subjects, not_found, reason, ticket, created_at, cr
 
 @Injectable()
 export class RevocationStore {
-  constructor(private readonly work: UnitOfWork) {}
+  constructor(
+    private readonly work: UnitOfWork,
+    private readonly kills: KillPool,
+  ) {}
 
   async find(tenant: string, id: string): Promise<RevocationRow | undefined> {
-    const [row] = await this.work.query<RevocationRow>(
-      tenant,
+    const [row] = await this.kills.read<RevocationRow>(
       `SELECT ${COLUMNS} FROM revocation WHERE tenant = $1 AND id = $2`,
       [tenant, id],
     );

@@ -1,11 +1,13 @@
-import { Controller, Delete, Param } from '@nestjs/common';
+import { Controller, Delete, Param, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { Kill } from '@sever/protocol';
+import type { FastifyReply } from 'fastify';
 import { createZodDto, ZodResponse } from 'nestjs-zod';
 import { IdPipe } from '../access/id.pipe';
-import { Access, Caller } from '../access/policy';
+import { AccessToStop, Caller } from '../access/policy';
 import type { KeyPrincipal } from '../access/principal';
 import { KillSubjects } from './kill';
+import { statusOf } from './kill-status';
 
 class KillDto extends createZodDto(Kill) {}
 
@@ -19,12 +21,15 @@ export class RevokeEnforcementPointController {
   constructor(private readonly kills: KillSubjects) {}
 
   @Delete(':id')
-  @Access('admin')
-  @ZodResponse({ status: 200, type: KillDto })
+  @AccessToStop('admin')
+  @ZodResponse({ status: 200, type: KillDto, description: 'contained; 202 while it is not' })
   async revoke(
     @Caller() by: KeyPrincipal,
     @Param('id', new IdPipe('enforcementPoint')) id: string,
+    @Res({ passthrough: true }) reply: FastifyReply,
   ) {
-    return this.kills.revokeEnforcementPoint(by, id);
+    const kill = await this.kills.revokeEnforcementPoint(by, id);
+    void reply.status(statusOf(kill));
+    return kill;
   }
 }

@@ -12,7 +12,7 @@ export function summarize(
   const done = enforced + dark;
   const verb = action === 'suspend' ? 'Suspended' : action === 'complete' ? 'Completed' : 'Stopped';
   if (required === 0)
-    return `${verb} in the control plane, which issues nothing more; no enforcement point is enrolled, so no tool call is refused yet.`;
+    return `${verb} in the control plane, which issues nothing more; no enforcement point was enrolled at that moment, so none has proven it.`;
   const points = `${required} enforcement point${required === 1 ? '' : 's'}`;
   if (state === 'contained')
     return `${verb} at all ${points}${dark > 0 ? ` (${dark} provably dark)` : ''}.`;

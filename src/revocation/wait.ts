@@ -1,9 +1,9 @@
 import { ProblemError, WAIT_DEFAULT_MS, WAIT_MAX_MS } from '@sever/protocol';
 
 /** Reads `?wait=`: `0`, `Ns` or `Nms`; more than 30 s means 30 s. @throws ProblemError `bad_request` */
-export function readWait(text: unknown): number {
+export function readWait(text: string | undefined): number {
   if (text === undefined) return WAIT_DEFAULT_MS;
-  const match = typeof text === 'string' ? /^(?:0|(\d{1,9})(ms|s))$/.exec(text) : null;
+  const match = /^(?:0|(\d{1,9})(ms|s))$/.exec(text);
   if (!match)
     throw new ProblemError(
       'bad_request',

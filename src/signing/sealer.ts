@@ -11,6 +11,14 @@ export interface Place {
   readonly id: string;
 }
 
+export class CannotOpenError extends Error {
+  override readonly name = 'CannotOpenError';
+
+  constructor({ table, id }: Place, options: ErrorOptions) {
+    super(`${table} ${id} was sealed under another master key, or was changed`, options);
+  }
+}
+
 /**
  * Seals secrets at rest with AES-256-GCM under the master key. Layout: version (1 byte), nonce (12), tag (16),
  * ciphertext; the place is authenticated beside it.
@@ -28,7 +36,7 @@ export class Sealer {
     return Buffer.concat([Buffer.of(VERSION), nonce, cipher.getAuthTag(), sealed]);
   }
 
-  /** @throws when the value was sealed under another key, for another place, or was changed. */
+  /** @throws CannotOpenError when the value was sealed under another key, for another place, or was changed. */
   open(sealed: Buffer, place: Place): Buffer {
     if (sealed[0] !== VERSION)
       throw new Error(`sealed under version ${sealed[0]}, which is not known here`);
@@ -37,10 +45,14 @@ export class Sealer {
     const decipher = createDecipheriv('aes-256-gcm', this.masterKey, nonce)
       .setAAD(aad(place))
       .setAuthTag(tag);
-    return Buffer.concat([
-      decipher.update(sealed.subarray(1 + NONCE_BYTES + TAG_BYTES)),
-      decipher.final(),
-    ]);
+    try {
+      return Buffer.concat([
+        decipher.update(sealed.subarray(1 + NONCE_BYTES + TAG_BYTES)),
+        decipher.final(),
+      ]);
+    } catch (error) {
+      throw new CannotOpenError(place, { cause: error });
+    }
   }
 }
 

@@ -140,7 +140,7 @@ describe('enforcement points cut off from the broker', () => {
       { timeoutMs: 10_000 },
     );
     const id = bestEffort.state().id;
-    expect((await plane.call('DELETE', `/v1/enforcement-points/${id}`)).status).toBe(200);
+    expect((await plane.call('DELETE', `/v1/enforcement-points/${id}`)).body.action).toBe('kill');
     road.heal();
     await eventually(() => expect(bestEffort.state().darkBecause).toMatch(/revoked/), {
       timeoutMs: 20_000,

@@ -14,6 +14,8 @@ export interface TestControlPlane {
   readonly database: TestDatabase;
   readonly broker: TestBroker;
   readonly plane: ControlPlane;
+  /** What it was started with; another replica takes the same. */
+  readonly environment: Readonly<Record<string, string>>;
   /** A plain HTTP call, for what a client library would not send. */
   call(method: string, path: string, options?: CallOptions): Promise<Reply>;
   close(): Promise<void>;
@@ -40,7 +42,7 @@ export async function startTestControlPlane(
   const [database, broker] = await Promise.all([createTestDatabase(), startTestBroker()]);
   const env = typeof settings === 'function' ? await settings(broker) : settings;
   const key = `sk_${randomBytes(32).toString('base64url')}`;
-  const config = loadConfig({
+  const environment: Record<string, string> = {
     SEVER_ENV: 'test',
     SEVER_PORT: '0',
     SEVER_DATA_DIR: createRunFolder('test-plane'),
@@ -52,8 +54,8 @@ export async function startTestControlPlane(
     SEVER_BOOTSTRAP_KEY: key,
     SEVER_LOG_LEVEL: 'fatal',
     ...env,
-  });
-  const plane = await startControlPlane(config);
+  };
+  const plane = await startControlPlane(loadConfig(environment));
   return {
     url: plane.url,
     key,
@@ -61,6 +63,7 @@ export async function startTestControlPlane(
     database,
     broker,
     plane,
+    environment,
     call: (method, path, options) => call(plane.url, key, method, path, options),
     close: async () => {
       await plane.close();

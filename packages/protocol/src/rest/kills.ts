@@ -29,6 +29,9 @@ export const KillRequest = z
   });
 export type KillRequest = z.infer<typeof KillRequest>;
 
+/** `?wait=`: `0`, `Ns` or `Nms`; how long the reply waits for containment. */
+export const WaitQuery = z.strictObject({ wait: z.string().optional() });
+
 /** `POST /v1/agents/:id/kill`. */
 export const KillAgentRequest = z.strictObject({
   reason: z.string(),
