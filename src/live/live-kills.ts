@@ -12,12 +12,19 @@ interface Audience {
   watched(tenant: string): boolean;
 }
 
+const NOBODY: Pick<Audience, 'kill' | 'receipt'> = {
+  kill: () => undefined,
+  receipt: () => undefined,
+};
+
 /** Changes of one kill within this time are told at once, together. */
 const GATHER_MS = 40;
 /** A kill that is not contained is looked at again this often, because time alone darkens an enforcement point. */
 const RECHECK_MS = 1_000;
 /** Of more kills than this only the newest are followed: in a storm, consoles read the lists. */
 const FOLLOW_MOST = 200;
+/** A kill that nobody watched when it happened is not told as if it happened now: whoever comes later reads the lists. */
+const NEWS_MS = 2_000;
 /** After this the record is still true, but nobody is told of it any more by itself. */
 const FOLLOW_MS = 15 * 60_000;
 
@@ -84,12 +91,14 @@ export class LiveKills implements OnModuleDestroy {
     const followed = this.followed.get(id);
     if (!followed || !this.audience?.watched(followed.tenant)) return;
     const { tenant, told } = followed;
+    const isOld = told.size === 0 && performance.now() - followed.since > NEWS_MS;
+    const audience = isOld ? NOBODY : this.audience;
     try {
       const { kill, receipts } = await this.records.withReceipts(tenant, id);
       for (const receipt of receipts) {
         if (told.get(receipt.boot_id) === receipt.status) continue;
         told.set(receipt.boot_id, receipt.status);
-        this.audience.receipt(tenant, {
+        audience.receipt(tenant, {
           kill_id: id,
           enforcement_point: {
             id: receipt.enforcement_point.id,
@@ -103,7 +112,7 @@ export class LiveKills implements OnModuleDestroy {
       const shown = JSON.stringify(kill);
       if (told.get('') !== shown) {
         told.set('', shown);
-        this.audience.kill(tenant, kill);
+        audience.kill(tenant, kill);
       }
       if (kill.state === 'contained' && kill.cascade.state === 'done') this.followed.delete(id);
     } catch (error) {
