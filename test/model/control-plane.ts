@@ -1,0 +1,188 @@
+import type { Emergency, Position } from '@sever/protocol';
+import type { SignedEntry } from '../../packages/enforcement/src/machine-events';
+import { Database, WALL } from './database';
+import type { EnforcementPoint } from './enforcement-point';
+import { History, type Order } from './history';
+import type { Network } from './network';
+import { Population, TENANT } from './population';
+import type { Randomness } from './randomness';
+import { ModelReplica } from './replica';
+import type { ControlPlaneRules } from './rules';
+import type { VirtualTime } from './virtual-time';
+
+const EMERGENCY_LIFE_MS = 24 * 3_600_000;
+
+export interface Surroundings {
+  readonly time: VirtualTime;
+  readonly random: Randomness;
+  readonly network: Network;
+  readonly points: readonly EnforcementPoint[];
+  readonly rules: ControlPlaneRules;
+}
+
+/** Two replicas on one database: who orders what, and what is written down when. */
+export class ControlPlane {
+  readonly database: Database;
+  readonly history = new History();
+  readonly population: Population;
+  readonly replicas: readonly ModelReplica[];
+  /** Journals of the replicas: emergencies that are not committed and not refused. */
+  readonly openEmergencies = new Map<string, string>();
+  policyMs = 10_000;
+  private longestPolicyMs = 10_000;
+  /** True time at which this epoch was opened; the first one has no leases from before it. */
+  epochOpenedAt = -Infinity;
+  private ids = 0;
+
+  constructor(readonly around: Surroundings) {
+    this.database = new Database(() => around.time.now);
+    this.population = new Population(() => this.database.now);
+    this.replicas = [0, 1].map((n) => new ModelReplica(n, this));
+  }
+
+  start(): void {
+    for (const replica of this.replicas) replica.start();
+  }
+
+  living(): ModelReplica[] {
+    return this.replicas.filter((replica) => replica.alive);
+  }
+
+  setPolicy(validMs: number): void {
+    if (!this.database.up) return;
+    this.policyMs = validMs;
+    this.longestPolicyMs = Math.max(this.longestPolicyMs, validMs);
+  }
+
+  kill(agent: string, dies = false): void {
+    this.by(dies, () => this.commitKill(`agent:${agent}`, this.newId()));
+  }
+
+  suspend(agent: string, op: 'suspend' | 'quarantine' = 'suspend', dies = false): void {
+    this.by(dies, () => {
+      const [id, subject] = [this.newId(), `agent:${agent}`];
+      const signed = this.database.suspend(subject, id, op);
+      this.record(signed, op === 'suspend' ? 'suspend' : 'unknown_op', subject, Infinity);
+      return [signed];
+    });
+  }
+
+  /** Lifts the oldest suspension that stands. */
+  lift(dies = false): void {
+    const standing = this.history.orders.find(
+      (order) => order.kind !== 'kill' && !order.lost && !order.lifted,
+    );
+    if (standing !== undefined) this.by(dies, () => [this.commitLift(standing.killId)]);
+  }
+
+  reinstate(agent: string): void {
+    if (!this.database.up) return;
+    this.database.reinstate(`agent:${agent}`);
+    this.population.mint(agent, this.database.generationOf);
+  }
+
+  /** Gives a stopped agent a living token, its ancestors' generations included. */
+  revive(agent: string): void {
+    const newest = this.population.newest(agent);
+    if (!this.database.up || !this.history.isStopped(newest.lineage)) return;
+    for (const [subject] of newest.lineage) this.database.reinstate(subject);
+    this.population.mint(agent, this.database.generationOf);
+  }
+
+  /** A kill while the database is down: announced at once, committed or refused once it is back. */
+  emergency(agent: string): void {
+    const replica = this.around.random.pick(this.living());
+    if (this.database.up) return this.kill(agent);
+    if (replica === undefined || !this.around.network.brokerUp) return;
+    const [killId, subject] = [this.newId(), `agent:${agent}`];
+    this.openEmergencies.set(killId, subject);
+    this.history.emergencies.push({ killId, subject, closed: false, refused: false });
+    const now = WALL + Math.floor(this.around.time.now);
+    const emergency: Emergency = {
+      ...{ type: 'emergency', v: 1, tenant: TENANT, kill_id: killId, subjects: [subject] },
+      ...{ issued_at: now, not_after: now + EMERGENCY_LIFE_MS },
+    };
+    replica.broadcast('emergency', (point, replayed) =>
+      point.hear({ type: 'emergency', emergency }, replayed),
+    );
+  }
+
+  databaseIsBack(refuseEmergencies: boolean): void {
+    this.database.up = true;
+    const replica = this.living()[0] ?? this.replicas[0];
+    for (const [killId, subject] of [...this.openEmergencies]) {
+      const entries = refuseEmergencies
+        ? [this.commitLift(killId)]
+        : this.commitKill(subject, killId);
+      this.openEmergencies.delete(killId);
+      for (const one of this.history.emergencies)
+        if (one.killId === killId) {
+          one.closed = true;
+          one.refused = refuseEmergencies;
+        }
+      replica?.committed(entries);
+    }
+  }
+
+  /** Goes back to a backup; what enforcement points can show of the lost entries is committed again, or part of it. */
+  restore(backup: unknown, insertsKillsAgain: boolean): void {
+    const { database, history } = this;
+    const liftedBefore = new Set(history.orders.filter((o) => o.lifted).map((o) => o.killId));
+    const restored = new Database(() => this.around.time.now);
+    restored.restore(backup, false);
+    const lost = history.lose(restored.head);
+    database.restore(backup, this.around.rules.restoreOpensAnEpoch);
+    this.epochOpenedAt = this.around.time.now;
+    // Whoever heard the lift will never enforce that order again, so everybody has to hear it.
+    for (const id of liftedBefore) if (!database.isLifted(id)) this.commitLift(id);
+    const announced = new Set(history.emergencies.map(({ killId }) => killId));
+    for (const { killId, refused } of history.emergencies)
+      if (refused && !database.isLifted(killId)) this.commitLift(killId);
+    for (const { kind, killId, subject } of lost)
+      if (kind === 'kill' && (insertsKillsAgain || announced.has(killId)))
+        this.commitKill(subject, killId);
+  }
+
+  /** What the database says of an order; a mutation may say too much. */
+  private record(signed: SignedEntry, kind: Order['kind'], subject: string, floor: number): void {
+    const { epoch, seq, kill_id: killId } = signed.entry;
+    const { policyMs, longestPolicyMs, around, database } = this;
+    const storedLeaseMs = around.rules.boundCoversEarlierPolicies ? longestPolicyMs : policyMs;
+    const position: Position = { epoch, seq };
+    this.history.commit(
+      {
+        ...{ killId, kind, subject, floor, position, committedAt: around.time.now },
+        ...{ longestLeaseMs: longestPolicyMs, storedLeaseMs },
+      },
+      database.digest,
+    );
+  }
+
+  private commitKill(subject: string, killId: string): SignedEntry[] {
+    const { signed, floor } = this.database.kill(subject, killId);
+    this.record(signed, 'kill', subject, floor);
+    return [signed];
+  }
+
+  private commitLift(killId: string): SignedEntry {
+    const signed = this.database.lift(killId);
+    this.history.lift(killId);
+    const { epoch, seq } = signed.entry;
+    this.history.place({ epoch, seq }, this.database.digest);
+    return signed;
+  }
+
+  /** Some living replica commits; it publishes at once unless it dies between the two. */
+  private by(dies: boolean, commit: () => SignedEntry[]): void {
+    const replica = this.around.random.pick(this.living());
+    if (replica === undefined || !this.database.up) return;
+    const entries = commit();
+    if (dies) replica.crash();
+    else replica.committed(entries);
+  }
+
+  private newId(): string {
+    this.ids += 1;
+    return `kil_${String(this.ids).padStart(4, '0')}`;
+  }
+}

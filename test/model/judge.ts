@@ -1,0 +1,191 @@
+import { comparePositions, darkAfterMs, type Lineage, type Position } from '@sever/protocol';
+import type {
+  Alarm,
+  MachineEvent,
+  ReceiptBody,
+} from '../../packages/enforcement/src/machine-events';
+import type { ControlPlane } from './control-plane';
+import type { EnforcementPoint } from './enforcement-point';
+import type { Order } from './history';
+import type { Credential } from './population';
+import type { Process } from './process';
+
+/** What a run has shown to be false. */
+export class Violation extends Error {
+  constructor(
+    readonly invariant: string,
+    detail: string,
+  ) {
+    super(`${invariant}: ${detail}`);
+  }
+}
+
+/** What one boot has said and been told, as an observer noted it. */
+interface Notes {
+  /** The newest place that a receipt vouched for, in each epoch. */
+  readonly receipts: Map<number, number>;
+  /** True time after which no lease that was ever given to this boot can run, with its margin. */
+  grantedUntil: number;
+  snapshotCame: boolean;
+  readonly emergencies: Set<string>;
+}
+
+interface Before extends Position {
+  readonly event: MachineEvent;
+}
+
+/** Watches every step, knows what really happened, and says which invariant does not hold. */
+export class Judge {
+  private readonly notes = new Map<string, Notes>();
+
+  constructor(
+    private readonly now: () => number,
+    private readonly plane: ControlPlane,
+    private readonly points: readonly EnforcementPoint[],
+  ) {}
+
+  before(process: Process, event: MachineEvent, replayed: boolean): Before {
+    const notes = this.of(process);
+    if (event.type === 'snapshot' && !replayed) notes.snapshotCame = true;
+    if (event.type === 'emergency' && event.emergency.not_after >= process.machine.signedNow)
+      notes.emergencies.add(event.emergency.kill_id);
+    const asked = event.type === 'lease' ? process.leasesAsked.get(event.reply.nonce) : undefined;
+    if (asked !== undefined && event.type === 'lease' && event.reply.type === 'lease')
+      notes.grantedUntil = Math.max(notes.grantedUntil, asked + darkAfterMs(event.reply.valid_ms));
+    return { ...positionOf(process), event };
+  }
+
+  after(process: Process, before: Before): void {
+    const at = positionOf(process);
+    const { event } = before;
+    if (comparePositions(at, before) < 0)
+      this.fail('I7', process, `went back from ${show(before)} to ${show(at)}`);
+    const asked = event.type !== 'snapshot' || event.manifest.nonce === process.lastSnapshotAsked;
+    if (!asked && comparePositions(at, before) !== 0)
+      this.fail('I18', process, 'took a snapshot that it had not asked for');
+    const digest = this.plane.history.digestAt(at);
+    if (at.seq > 0 && digest !== undefined && digest !== process.machine.chain.digest)
+      this.fail('I5', process, `holds another digest at ${show(at)}`);
+    this.look(process);
+  }
+
+  receipt(process: Process, body: ReceiptBody): void {
+    const { receipts } = this.of(process);
+    receipts.set(body.epoch, Math.max(body.applied, receipts.get(body.epoch) ?? 0));
+    this.look(process);
+  }
+
+  alarm(process: Process, { kind, detail }: Alarm): void {
+    this.fail('no false alarm', process, `${kind}, ${detail}`);
+  }
+
+  /** Every process, and what the living replicas say of every order. */
+  lookAtAll(): void {
+    this.lookAtContainment();
+    for (const { processes } of this.points) for (const process of processes) this.look(process);
+  }
+
+  lookAtContainment(): void {
+    if (!this.plane.database.up) return;
+    for (const order of this.plane.history.orders) {
+      if (order.containedAt !== null || order.lost) continue;
+      if (!this.plane.living().some((replica) => replica.isContained(order))) continue;
+      order.containedAt = this.now();
+    }
+  }
+
+  /** What would this process decide at this moment, and what does it let through? */
+  look(process: Process): void {
+    if (!process.alive || process.point.isFrozen) return;
+    for (const credential of this.plane.population.credentials) {
+      const decision = process.decision(credential);
+      if (decision.decision === 'allow') {
+        this.admits(process, credential, 'admits');
+        if (!decision.stale) this.isFresh(process, credential);
+        else if (process.point.mode === 'strict')
+          this.fail('I15', process, `strict, and admits ${credential.name} while stale`);
+      } else if (decision.code.startsWith('agent_') && !this.hasReason(credential.lineage))
+        this.fail('no false denial', process, `${decision.code} for ${credential.name}`);
+    }
+    for (const { credential } of process.flowing())
+      this.admits(process, credential, 'goes on relaying for');
+  }
+
+  private admits(process: Process, credential: Credential, does: string): void {
+    const notes = this.of(process);
+    if (!notes.snapshotCame || notes.grantedUntil === -Infinity)
+      this.fail('I17', process, `${does} ${credential.name} before snapshot and lease`);
+    if (process.point.mode === 'strict' && this.now() > notes.grantedUntil)
+      this.fail('I15', process, `${does} ${credential.name} without a lease`);
+    for (const order of this.plane.history.against(credential.lineage))
+      this.admitsDespite(process, order, `${does} ${credential.name}`);
+    for (const { killId, subject, closed } of this.plane.history.emergencies)
+      if (!closed && notes.emergencies.has(killId) && holds(credential.lineage, subject))
+        this.fail('emergency', process, `${does} ${credential.name} after hearing ${killId}`);
+  }
+
+  private admitsDespite(process: Process, order: Order, what: string): void {
+    const said = `${what}, stopped by ${order.killId} at ${show(order.position)}`;
+    if (this.hasReceipt(process, order)) this.fail('I1', process, `${said}, after its receipt`);
+    if (order.lost) return;
+    if (order.containedAt !== null && !this.isForgotten(process))
+      this.fail('I3', process, `${said}, contained since ${Math.round(order.containedAt)}`);
+    const bound = order.committedAt + darkAfterMs(order.longestLeaseMs);
+    if (process.point.mode === 'strict' && this.now() > bound)
+      this.fail('I4', process, `${said}, later than the bound`);
+  }
+
+  /** A lease that runs was given by somebody who knew every order from before its request. */
+  private isFresh(process: Process, credential: Credential): void {
+    const running = process.machine['lease']['running'];
+    const sentAt = running === null ? undefined : process.leasesAsked.get(running.sent.nonce);
+    if (this.of(process).grantedUntil < this.now())
+      this.fail('I15', process, `says that ${credential.name} is admitted under a lease`);
+    for (const order of this.plane.history.against(credential.lineage))
+      if (!order.lost && sentAt !== undefined && order.committedAt < sentAt)
+        this.fail('I4', process, `${credential.name}: its lease is younger than ${order.killId}`);
+  }
+
+  /** A best-effort boot that a restored database does not know cannot be on any roster until it asks again. */
+  private isForgotten(process: Process): boolean {
+    return process.point.mode === 'best_effort' && !this.plane.database.boots.has(process.bootId);
+  }
+
+  private hasReceipt(process: Process, { position, lost }: Order): boolean {
+    for (const [epoch, applied] of this.of(process).receipts) {
+      if (epoch === position.epoch && applied >= position.seq) return true;
+      if (epoch > position.epoch && !lost) return true;
+    }
+    return false;
+  }
+
+  private hasReason(lineage: Lineage): boolean {
+    return this.plane.history.hasReason(lineage);
+  }
+
+  private of({ bootId }: Process): Notes {
+    let notes = this.notes.get(bootId);
+    if (notes === undefined) {
+      const emergencies = new Set<string>();
+      notes = { receipts: new Map(), grantedUntil: -Infinity, snapshotCame: false, emergencies };
+      this.notes.set(bootId, notes);
+    }
+    return notes;
+  }
+
+  private fail(invariant: string, process: Process, detail: string): never {
+    throw new Violation(invariant, `at ${Math.round(this.now())} ms ${process.bootId} ${detail}`);
+  }
+}
+
+function positionOf({ machine }: Process): Position {
+  return { epoch: machine.chain.epoch, seq: machine.chain.applied };
+}
+
+function show({ epoch, seq }: Position): string {
+  return `${epoch}.${seq}`;
+}
+
+function holds(lineage: Lineage, subject: string): boolean {
+  return lineage.some(([one]) => one === subject);
+}

@@ -1,0 +1,45 @@
+import * as machines from './machine-mutations';
+import { SOUND, withMachine, withoutRule, type Variation } from './rules';
+
+/** Each rule of the protocol, taken out; random histories must show that it is missing. */
+export const MUTATIONS: readonly Variation[] = [
+  withMachine('no gap detection', machines.NoGapDetection),
+  withMachine('a gap is read as the next entry', machines.GapReadAsNext),
+  withMachine('it admits before its snapshot', machines.AdmitsAtBoot),
+  withMachine('it admits before its first lease', machines.AdmitsBeforeFirstLease),
+  withMachine('strict goes on without a lease', machines.StrictWithoutLease),
+  withMachine('best_effort does not say that it is stale', machines.StaleUnflagged),
+  withMachine('fresh though not caught up', machines.FreshThoughBehind),
+  withMachine('a lease of any epoch counts', machines.LeaseOfAnyEpoch),
+  withMachine('no replay protection for leases', machines.NoReplayProtection),
+  withMachine('a lease runs from the receipt of its reply', machines.LeaseFromReceiptTime),
+  withMachine('a lease survives a suspended host', machines.IgnoresDrift),
+  {
+    ...withMachine('no hold and no cut when the lease lapses', machines.NoHoldAtLapse),
+    heldByStanding: false,
+  },
+  withMachine('a receipt before applying', machines.ReceiptBeforeApplying),
+  { ...SOUND, name: 'a receipt before work of the dead is aborted', abortsBeforeReceipt: false },
+  withMachine('it accepts an older snapshot', machines.AcceptsOlderSnapshot),
+  withMachine('it ignores boot_id and nonce of a snapshot', machines.IgnoresBootId),
+  withMachine('it ignores a new epoch', machines.IgnoresNewEpoch),
+  withMachine('a snapshot replaces everything', machines.SnapshotReplacesAll),
+  withMachine('an unknown op is passed over', machines.SkipsUnknownOps),
+  withMachine('calls in flight are not aborted', machines.LetsCallsRun),
+  withMachine('emergencies are ignored', machines.IgnoresEmergencies),
+  withMachine('a replayed emergency reopens', machines.ReopensEmergencies),
+  withMachine('lifts are ignored', machines.IgnoresLifts),
+  withoutRule('a snapshot is not atomic', 'snapshotIsAtomic'),
+  withoutRule('a lease tells a remembered head', 'leaseReadsTheHead'),
+  withoutRule(
+    'a boot gets snapshot and lease before it is stored',
+    'bootIsStoredFirst',
+    'leaseKnowsTheBoot',
+  ),
+  withoutRule('a receipt counts for any boot', 'receiptCountsForItsBoot'),
+  withoutRule('a restored database keeps its epoch', 'restoreOpensAnEpoch'),
+  withoutRule('leases from before a restore are forgotten', 'restoreWaitsForLeases'),
+  withoutRule('the bound is that of the present policy', 'boundCoversEarlierPolicies'),
+  withoutRule('dark at once', 'darkWaitsForTheBound'),
+  withoutRule('best_effort becomes dark', 'bestEffortIsNeverDark'),
+];

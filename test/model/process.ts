@@ -1,0 +1,254 @@
+import { decide } from '../../packages/enforcement/src/decide';
+import { sha256 } from '../../packages/enforcement/src/driver';
+import { InFlight, type TrackedCall } from '../../packages/enforcement/src/in-flight';
+import type { Machine } from '../../packages/enforcement/src/machine';
+import type {
+  Effect,
+  MachineEvent,
+  SignedEntry,
+} from '../../packages/enforcement/src/machine-events';
+import type { Caller, Decision } from '../../packages/enforcement/src/types';
+import type { VerifiedToken } from '../../packages/enforcement/src/verified-token';
+import type { EnforcementPoint } from './enforcement-point';
+import { TENANT, type Credential } from './population';
+
+const REQUEST_TIMEOUT_MS = 2_000;
+const RECONNECT_MS = 500;
+
+export interface Call {
+  readonly credential: Credential;
+  readonly tracked: TrackedCall;
+}
+
+/** One process of an enforcement point: the machine that the SDK runs, its calls in flight, and a transport that may fail. */
+export class Process {
+  readonly machine: Machine;
+  readonly inFlight: InFlight;
+  calls: Call[] = [];
+  alive = true;
+  /** Hears nothing, though its neighbours on the host do. */
+  deaf = false;
+  /** Replaced by a process that does not know of it. */
+  isZombie = false;
+  /** True time at which each lease request left, by nonce. */
+  readonly leasesAsked = new Map<string, number>();
+  /** Nonce of the newest snapshot request. */
+  lastSnapshotAsked = '';
+  private readonly snapshotsAsked = new Map<string, string | undefined>();
+  private connected = false;
+  private waiting: (() => void)[] = [];
+  private alarms = 0;
+  private readonly tokens = new Map<string, VerifiedToken>();
+  private nonces = 0;
+
+  constructor(
+    readonly point: EnforcementPoint,
+    readonly bootId: string,
+  ) {
+    const { variation, random } = point.site;
+    this.machine = new variation.machine({
+      ...{ tenant: TENANT, ep: point.id, bootId, mode: point.mode, sha256, random: random.next },
+      nonce: () => `${bootId}-nonce-${String((this.nonces += 1)).padStart(8, '0')}`,
+    });
+    this.inFlight = new InFlight({
+      clock: { monotonic: () => point.at.mono, wall: () => point.at.wall },
+      timers: { after: () => () => undefined },
+      abort: 'stream',
+      mayRelay: () =>
+        !variation.heldByStanding || ['fresh', 'stale'].includes(this.machine.standing(point.at)),
+    });
+  }
+
+  start(): void {
+    this.reconnect();
+  }
+
+  die(): void {
+    this.alive = false;
+    this.waiting = [];
+  }
+
+  decision(credential: Credential): Decision {
+    const { machine, point } = this;
+    const expired = machine.now(point.at) >= credential.expiresAtMs;
+    const token = expired ? null : this.tokenOf(credential);
+    return decide(token, {}, machine.view, machine.standing(point.at));
+  }
+
+  /** Begins a call that runs until somebody ends it. */
+  call(credential: Credential): void {
+    if (!this.alive || this.point.isFrozen || this.decision(credential).decision === 'deny') return;
+    const tracked = this.inFlight.admit(this.tokenOf(credential), {}, 'relayed');
+    tracked.signal.addEventListener('abort', () => tracked.finish());
+    this.calls.push({ credential, tracked });
+  }
+
+  /** Calls whose bytes flow at this moment. */
+  flowing(): Call[] {
+    this.calls = this.calls.filter(({ tracked }) => !tracked.signal.aborted);
+    return this.calls.filter(({ tracked }) => !tracked.held);
+  }
+
+  /** The connection is seen to be lost; what was on its way is lost with it. */
+  disconnect(): void {
+    if (!this.connected) return;
+    this.connected = false;
+    this.receive({ type: 'disconnected' }, false);
+    this.reconnect();
+  }
+
+  receive(event: MachineEvent, replayed: boolean): void {
+    if (this.deaf) return;
+    this.whenRunning(() => {
+      const { judge } = this.point.site;
+      const before = judge.before(this, event, replayed);
+      this.handle(event);
+      judge.after(this, before);
+      if (event.type === 'snapshot' && !replayed) this.snapshotCame(event.manifest.nonce);
+    });
+  }
+
+  answerRange(epoch: number, entries: readonly SignedEntry[], compacted: boolean): void {
+    for (const signed of entries) this.receive({ type: 'entry', ...signed }, false);
+    this.receive({ type: 'range', epoch, compacted }, false);
+  }
+
+  /** A decision comes first, then what waited, then what the clock brings. */
+  thaw(): void {
+    if (!this.alive) return;
+    this.point.site.judge.look(this);
+    for (const run of this.waiting.splice(0)) run();
+    this.handle({ type: 'tick' });
+  }
+
+  private handle(event: MachineEvent): void {
+    if (!this.alive) return;
+    this.perform(this.machine.handle(event, this.point.at));
+    this.arm();
+  }
+
+  private arm(): void {
+    this.alarms += 1;
+    const alarm = this.alarms;
+    const left = this.machine.nextDeadline() - this.point.at.mono;
+    if (left === Infinity) return;
+    this.point.site.time.after(Math.max(1, Math.ceil(left)), () => {
+      if (alarm === this.alarms) this.whenRunning(() => this.handle({ type: 'tick' }));
+    });
+  }
+
+  private perform(effects: readonly Effect[]): void {
+    const { variation, judge } = this.point.site;
+    const early = variation.abortsBeforeReceipt
+      ? effects
+      : [...effects].sort((a, b) => Number(b.type === 'receipt') - Number(a.type === 'receipt'));
+    for (const effect of early)
+      switch (effect.type) {
+        case 'abort':
+          this.inFlight.abortDenied(this.machine.view, effect.subjects);
+          break;
+        case 'hold':
+          this.inFlight.hold();
+          break;
+        case 'release':
+          this.inFlight.release();
+          break;
+        case 'cut':
+          this.inFlight.cut();
+          break;
+        case 'key':
+          break;
+        case 'alarm':
+          judge.alarm(this, effect.alarm);
+          break;
+        case 'receipt':
+          judge.receipt(this, effect.body);
+          this.send('receipt', (replica) => replica.receipt(this, effect.body));
+          break;
+        case 'request_snapshot':
+          this.askSnapshot(effect.nonce);
+          break;
+        case 'request_range':
+          this.send('range', (replica) =>
+            replica.range(this, effect.epoch, effect.from, effect.to),
+          );
+          this.timeout({ type: 'range_failed' });
+          break;
+        case 'request_lease':
+          this.leasesAsked.set(effect.nonce, this.point.site.time.now);
+          this.send('lease', (replica) => replica.lease(this, effect));
+          this.timeout({ type: 'lease_failed', nonce: effect.nonce });
+          break;
+      }
+  }
+
+  private askSnapshot(nonce: string): void {
+    const replaces = this.isZombie ? undefined : this.point.predecessors[0];
+    this.lastSnapshotAsked = nonce;
+    this.snapshotsAsked.set(nonce, replaces);
+    this.send('snapshot', (replica) => replica.snapshot(this, nonce, replaces));
+    this.timeout({ type: 'snapshot_failed', nonce });
+  }
+
+  private snapshotCame(nonce: string): void {
+    const replaced = this.snapshotsAsked.get(nonce);
+    if (replaced === undefined) return;
+    const { predecessors } = this.point;
+    const at = predecessors.indexOf(replaced);
+    if (at >= 0) predecessors.splice(at, 1);
+    // One predecessor is named at a time.
+    if (at >= 0 && predecessors.length > 0) this.receive({ type: 'suspect' }, false);
+  }
+
+  private send(
+    kind: 'snapshot' | 'range' | 'lease' | 'receipt',
+    take: (replica: EnforcementPoint['site']['plane']['replicas'][number]) => void,
+  ): void {
+    const { network, plane, random } = this.point.site;
+    network.toControlPlane(this.point.link, kind, () => {
+      const replica = random.pick(plane.living());
+      if (replica !== undefined) take(replica);
+    });
+  }
+
+  private timeout(event: MachineEvent): void {
+    this.point.site.time.after(REQUEST_TIMEOUT_MS, () => this.receive(event, false));
+  }
+
+  private reconnect(): void {
+    const { network, time } = this.point.site;
+    const { link } = this.point;
+    if (!this.alive || this.connected) return;
+    if (!network.brokerUp || link.deaf || link.mute || this.point.isFrozen) {
+      time.after(RECONNECT_MS, () => this.reconnect());
+      return;
+    }
+    this.connected = true;
+    this.receive({ type: 'connected' }, false);
+  }
+
+  private whenRunning(run: () => void): void {
+    if (!this.alive) return;
+    if (this.point.isFrozen) this.waiting.push(run);
+    else run();
+  }
+
+  /** A view's version is kept with the token, so each process has tokens of its own. */
+  private tokenOf({ name, agent, lineage, expiresAtMs }: Credential): VerifiedToken {
+    let token = this.tokens.get(name);
+    if (token === undefined) {
+      const caller: Caller = {
+        ...{ agentId: agent, credentialId: name, tenant: TENANT, initiatorId: 'ini_1' },
+        ...{ scopes: [], expiresAt: expiresAtMs / 1_000 },
+      };
+      token = {
+        ...{ token: name, kid: 'key', lineage, scopes: [], caller, expiresAtMs },
+        allowed: { decision: 'allow', stale: false, caller },
+        allowedStale: { decision: 'allow', stale: true, caller },
+        ...{ seenVersion: -1, denial: null },
+      };
+      this.tokens.set(name, token);
+    }
+    return token;
+  }
+}

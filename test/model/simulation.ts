@@ -1,0 +1,148 @@
+import { isOnRoster } from '@sever/protocol';
+import { ControlPlane } from './control-plane';
+import { EnforcementPoint } from './enforcement-point';
+import { Judge, Violation } from './judge';
+import { Network } from './network';
+import { Randomness } from './randomness';
+import type { Variation } from './rules';
+import { VirtualTime } from './virtual-time';
+
+const LOOK_EVERY_MS = 100;
+/** After the last fault, until everybody must know everything: longest back-off, then the longest lease. */
+const CONVERGED_AFTER_MS = 26_000;
+
+/** The whole system in one process and in virtual time: everything that happens follows from the seed. */
+export class Simulation {
+  readonly time = new VirtualTime();
+  readonly random: Randomness;
+  readonly network: Network;
+  readonly points: readonly EnforcementPoint[] = [
+    new EnforcementPoint('enf_1', 'strict', 0.96),
+    new EnforcementPoint('enf_2', 'strict', 1.03),
+    new EnforcementPoint('enf_3', 'best_effort', 1),
+  ];
+  readonly plane: ControlPlane;
+  readonly judge: Judge;
+
+  constructor(seed: number, variation: Variation) {
+    const { time, points } = this;
+    const random = (this.random = new Randomness(seed));
+    const network = (this.network = new Network(time, random));
+    const { rules } = variation;
+    const plane = (this.plane = new ControlPlane({ time, random, network, points, rules }));
+    const judge = (this.judge = new Judge(() => time.now, plane, points));
+    for (const point of points) point.site = { time, random, network, variation, plane, judge };
+  }
+
+  start(): void {
+    this.plane.start();
+    for (const point of this.points) point.startProcess();
+    const look = (): void => {
+      this.judge.lookAtAll();
+      this.time.after(LOOK_EVERY_MS, look);
+    };
+    look();
+  }
+
+  pass(milliseconds: number): void {
+    this.time.pass(milliseconds, () => undefined);
+  }
+
+  point(n: number): EnforcementPoint {
+    return this.points[n % this.points.length] as EnforcementPoint;
+  }
+
+  breakBroker(forMs: number): void {
+    if (!this.network.brokerUp) return;
+    this.network.brokerUp = false;
+    for (const { processes } of this.points)
+      for (const process of processes)
+        this.time.after(this.random.between(0, 3_000), () => process.disconnect());
+    this.time.after(forMs, () => this.mendBroker());
+  }
+
+  breakDatabase(forMs: number, refuseEmergencies: boolean): void {
+    if (!this.plane.database.up) return;
+    this.plane.database.up = false;
+    this.time.after(forMs, () => this.mendDatabase(refuseEmergencies));
+  }
+
+  /** No more faults from now on. */
+  calm(): void {
+    this.network.calm();
+    this.mendBroker();
+    this.mendDatabase(false);
+    for (const { link } of this.points) link.heal();
+    for (const replica of this.plane.replicas) if (!replica.alive) replica.start();
+  }
+
+  /** Everybody knows everything, and nothing is denied that nobody stopped. */
+  convergesAfterCalm(): void {
+    this.calm();
+    this.pass(CONVERGED_AFTER_MS);
+    this.everyPointAgrees();
+    this.plane.kill('alone');
+    this.pass(1_000);
+    this.everyPointAgrees();
+    this.newestOrderIsContained();
+  }
+
+  /** The newest order is, unless a boot is on its roster of which nobody will ever know. */
+  newestOrderIsContained(): void {
+    this.judge.lookAtContainment();
+    const last = this.plane.history.orders.at(-1);
+    if (last !== undefined && last.containedAt === null && this.canBeContained(last.position))
+      this.fail('I9', `${last.killId} is not contained soon after it was given`);
+  }
+
+  /** Nobody misses anything, and nobody denies what is not stopped. */
+  everyPointAgrees(): void {
+    const { database, history, population } = this.plane;
+    for (const { processes, id, at } of this.points) {
+      if (processes.every((process) => !process.alive)) this.fail('I9', `${id} has no process`);
+      for (const { machine, bootId, alive } of processes) {
+        if (!alive) continue;
+        const { chain } = machine;
+        const { epoch, seq } = database.head;
+        if (chain.epoch !== epoch || chain.applied !== seq)
+          this.fail('I9', `${bootId} is at ${chain.epoch}.${chain.applied}, head ${epoch}.${seq}`);
+        if (chain.digest !== database.digest) this.fail('I5', `${bootId} holds another digest`);
+        if (machine.standing(at) !== 'fresh') this.fail('I9', `${bootId} ${machine.standing(at)}`);
+        for (const { lineage, name } of population.credentials) {
+          const denied = machine.view.denial(lineage) !== null;
+          const stopped = history.isStopped(lineage);
+          if (stopped !== denied && !(denied && history.isUndecided(lineage)))
+            this.fail(stopped ? 'I5' : 'no false denial', `${bootId}: ${name} denied: ${denied}`);
+        }
+      }
+    }
+  }
+
+  /** Not when a best-effort process died unproven: of it nobody will ever know. */
+  private canBeContained(position: { epoch: number; seq: number }): boolean {
+    const alive = new Set(this.points.flatMap((p) => p.processes.map(({ bootId }) => bootId)));
+    const { database, around, epochOpenedAt } = this.plane;
+    return (
+      this.time.now > epochOpenedAt + 50_000 &&
+      [...database.boots.values()]
+        .filter((boot) => isOnRoster(boot, position))
+        .every((boot) => boot.left || alive.has(boot.bootId)) &&
+      around.points.length > 0
+    );
+  }
+
+  private mendBroker(): void {
+    if (this.network.brokerUp) return;
+    this.network.brokerUp = true;
+    for (const { processes } of this.points) for (const process of processes) process.disconnect();
+    for (const replica of this.plane.living()) replica.rewind();
+  }
+
+  private mendDatabase(refuseEmergencies: boolean): void {
+    if (!this.plane.database.up) this.plane.databaseIsBack(refuseEmergencies);
+  }
+
+  private fail(invariant: string, detail: string): never {
+    throw new Violation(invariant, `at ${Math.round(this.time.now)} ms ${detail}`);
+  }
+}
