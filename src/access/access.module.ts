@@ -3,6 +3,7 @@ import { APP_GUARD } from '@nestjs/core';
 import { AccessGuard } from './access.guard';
 import { AccessStore } from './access.store';
 import { Authenticator } from './authenticator';
+import { Cursors } from './cursors';
 import { KeyStore } from './key.store';
 import { KeysController } from './keys.controller';
 import { PolicyCheck } from './policy-check';
@@ -15,12 +16,13 @@ import { TokenAuthenticator } from './token-authenticator';
   providers: [
     AccessStore,
     Authenticator,
+    Cursors,
     KeyStore,
     PolicyCheck,
     Tenants,
     TokenAuthenticator,
     { provide: APP_GUARD, useClass: AccessGuard },
   ],
-  exports: [Authenticator, Tenants],
+  exports: [Authenticator, Cursors, Tenants],
 })
 export class AccessModule {}

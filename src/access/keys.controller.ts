@@ -9,10 +9,12 @@ import {
   EnrolmentKeyList,
   KeyQuery,
   type ApiKeyInfo,
+  type List,
 } from '@sever/protocol';
 import { createZodDto, ZodResponse } from 'nestjs-zod';
 import { ApiKeyEntity, EnrolmentKeyEntity } from './api-key.entity';
-import { decodeCursor, pageOf } from './cursor';
+import { Cursors } from './cursors';
+import { IdPipe } from './id.pipe';
 import { KeyStore } from './key.store';
 import { Access, Caller } from './policy';
 import type { KeyPrincipal } from './principal';
@@ -28,7 +30,10 @@ class EnrolmentKeyListDto extends createZodDto(EnrolmentKeyList) {}
 @ApiTags('access')
 @Controller('v1')
 export class KeysController {
-  constructor(private readonly keys: KeyStore) {}
+  constructor(
+    private readonly keys: KeyStore,
+    private readonly cursors: Cursors,
+  ) {}
 
   @Post('api-keys')
   @Access('admin')
@@ -48,17 +53,19 @@ export class KeysController {
   @Access('admin')
   @ZodResponse({ type: ApiKeyListDto })
   async listApiKeys(@Caller() by: KeyPrincipal, @Query() query: KeyQueryDto) {
-    const rows = await this.keys.list(by.tenant, ApiKeyEntity, after(query));
-    return pageOf(
-      rows.map((row) => ({ ...shown(row), role: row.role as ApiKeyInfo['role'] })),
-      query.limit,
-    );
+    return this.page(by.tenant, ApiKeyEntity, query, (row) => ({
+      ...shown(row),
+      role: row.role as ApiKeyInfo['role'],
+    }));
   }
 
   @Delete('api-keys/:id')
   @Access('admin')
   @HttpCode(204)
-  async revokeApiKey(@Caller() by: KeyPrincipal, @Param('id') id: string): Promise<void> {
+  async revokeApiKey(
+    @Caller() by: KeyPrincipal,
+    @Param('id', new IdPipe('apiKey')) id: string,
+  ): Promise<void> {
     await this.keys.revoke(by, ApiKeyEntity, id);
   }
 
@@ -80,23 +87,33 @@ export class KeysController {
   @Access('admin')
   @ZodResponse({ type: EnrolmentKeyListDto })
   async listEnrolmentKeys(@Caller() by: KeyPrincipal, @Query() query: KeyQueryDto) {
-    const rows = await this.keys.list(by.tenant, EnrolmentKeyEntity, after(query));
-    return pageOf(
-      rows.map((row) => ({ ...shown(row), role: 'enforcement_point' as const })),
-      query.limit,
-    );
+    return this.page(by.tenant, EnrolmentKeyEntity, query, (row) => ({
+      ...shown(row),
+      role: 'enforcement_point' as const,
+    }));
   }
 
   @Delete('enrolment-keys/:id')
   @Access('admin')
   @HttpCode(204)
-  async revokeEnrolmentKey(@Caller() by: KeyPrincipal, @Param('id') id: string): Promise<void> {
+  async revokeEnrolmentKey(
+    @Caller() by: KeyPrincipal,
+    @Param('id', new IdPipe('enrolmentKey')) id: string,
+  ): Promise<void> {
     await this.keys.revoke(by, EnrolmentKeyEntity, id);
   }
-}
 
-function after(query: { limit: number; cursor?: string | undefined }) {
-  return { limit: query.limit + 1, after: decodeCursor(query.cursor) };
+  private async page<R extends ApiKeyEntity | EnrolmentKeyEntity, T extends { id: string }>(
+    tenant: string,
+    entity: new () => R,
+    { limit, cursor }: { limit: number; cursor?: string | undefined },
+    show: (row: R) => T,
+  ): Promise<List<T>> {
+    const place = { tenant, list: entity.name };
+    const after = this.cursors.read(place, cursor);
+    const rows = await this.keys.list(tenant, entity, { limit: limit + 1, after });
+    return this.cursors.page(place, rows.map(show), limit, (last) => last.id);
+  }
 }
 
 function shown(row: ApiKeyEntity | EnrolmentKeyEntity) {

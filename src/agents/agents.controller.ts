@@ -11,7 +11,7 @@ import {
   SpawnRequest,
 } from '@sever/protocol';
 import { createZodDto, ZodResponse } from 'nestjs-zod';
-import { decodeCursor, decodeOffset, offsetPage, pageOf } from '../access/cursor';
+import { Cursors } from '../access/cursors';
 import { IdPipe } from '../access/id.pipe';
 import { Access, AccessForAuthority, Caller, READERS } from '../access/policy';
 import type { AgentPrincipal, KeyPrincipal, Principal } from '../access/principal';
@@ -36,6 +36,7 @@ export class AgentsController {
     private readonly agents: SpawnAgent,
     private readonly store: AgentStore,
     private readonly events: AgentEvents,
+    private readonly cursors: Cursors,
   ) {}
 
   @Post()
@@ -51,8 +52,10 @@ export class AgentsController {
   @Access(...READERS, 'service', 'agent')
   @ZodResponse({ type: AgentListDto })
   async list(@Caller() by: Principal, @Query() query: AgentQueryDto) {
-    const rows = await this.store.list(by.tenant, query, sightOf(by), decodeCursor(query.cursor));
-    return pageOf(rows.map(toAgent), query.limit);
+    const place = { tenant: by.tenant, list: 'agents' };
+    const after = this.cursors.read(place, query.cursor);
+    const rows = await this.store.list(by.tenant, query, sightOf(by), after);
+    return this.cursors.page(place, rows.map(toAgent), query.limit, (last) => last.id);
   }
 
   @Get(':id')
@@ -71,9 +74,11 @@ export class AgentsController {
     @Query() query: TreeQueryDto,
   ) {
     await this.visible(by, id);
-    const offset = decodeOffset(query.cursor);
+    const place = { tenant: by.tenant, list: `tree of ${id}` };
+    const offset = this.cursors.readOffset(place, query.cursor);
     const rows = await this.store.tree(by.tenant, id, query.limit + 1, offset);
-    return offsetPage(rows.map(toAgent), query.limit, offset);
+    const next = (): string => String(offset + query.limit);
+    return this.cursors.page(place, rows.map(toAgent), query.limit, next);
   }
 
   private async visible(by: Principal, id: string): Promise<Agent> {

@@ -13,7 +13,7 @@ import {
 } from '@sever/protocol';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { createZodDto, ZodResponse } from 'nestjs-zod';
-import { decodeCursor, decodeOffset, offsetPage, pageOf } from '../access/cursor';
+import { Cursors } from '../access/cursors';
 import { IdPipe } from '../access/id.pipe';
 import { Access, AccessToStop, Caller, READERS } from '../access/policy';
 import type { AgentPrincipal, KeyPrincipal } from '../access/principal';
@@ -43,6 +43,7 @@ export class KillsController {
     private readonly kills: KillSubjects,
     private readonly records: KillRecords,
     private readonly store: RevocationStore,
+    private readonly cursors: Cursors,
   ) {}
 
   @Post('kills')
@@ -78,8 +79,9 @@ export class KillsController {
   @Access(...READERS)
   @ZodResponse({ type: KillListDto })
   async list(@Caller() by: KeyPrincipal, @Query() query: KillQueryDto) {
-    const rows = await this.store.list(by.tenant, query, decodeCursor(query.cursor));
-    const page = pageOf(rows, query.limit);
+    const place = { tenant: by.tenant, list: 'kills' };
+    const rows = await this.store.list(by.tenant, query, this.cursors.read(place, query.cursor));
+    const page = this.cursors.page(place, rows, query.limit, (last) => last.id);
     return { ...page, items: await this.records.toKills(by.tenant, page.items) };
   }
 
@@ -99,9 +101,10 @@ export class KillsController {
     @Query() query: PageQueryDto,
   ) {
     await this.records.find(by.tenant, id);
-    const offset = decodeOffset(query.cursor);
+    const place = { tenant: by.tenant, list: `cascade of ${id}` };
+    const offset = this.cursors.readOffset(place, query.cursor);
     const rows = await this.store.members(by.tenant, id, query.limit + 1, offset);
-    return offsetPage(rows, query.limit, offset);
+    return this.cursors.page(place, rows, query.limit, () => String(offset + query.limit));
   }
 
   @Get('kills/:id/receipts')
@@ -112,9 +115,11 @@ export class KillsController {
     @Param('id', new IdPipe('kill')) id: string,
     @Query() query: PageQueryDto,
   ) {
-    const offset = decodeOffset(query.cursor);
+    const place = { tenant: by.tenant, list: `receipts of ${id}` };
+    const offset = this.cursors.readOffset(place, query.cursor);
     const receipts = await this.records.receipts(by.tenant, id);
-    return offsetPage(receipts.slice(offset, offset + query.limit + 1), query.limit, offset);
+    const rows = receipts.slice(offset, offset + query.limit + 1);
+    return this.cursors.page(place, rows, query.limit, () => String(offset + query.limit));
   }
 
   private async answer(

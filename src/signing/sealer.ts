@@ -1,4 +1,4 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
 
 const VERSION = 1;
 const NONCE_BYTES = 12;
@@ -27,6 +27,11 @@ export class Sealer {
   /** @param masterKey 32 bytes */
   constructor(private readonly masterKey: Uint8Array) {
     if (masterKey.length !== 32) throw new RangeError('the master key must be 32 bytes');
+  }
+
+  /** A key for another purpose than sealing, from the same master key (HKDF-SHA-256, RFC 5869); every replica has it. */
+  derivedKey(purpose: string): Uint8Array {
+    return new Uint8Array(hkdfSync('sha256', this.masterKey, '', `sever ${purpose}`, 32));
   }
 
   seal(plain: Uint8Array, place: Place): Buffer {

@@ -183,4 +183,14 @@ describe('who may call what', () => {
   ])('refuses the query %s', async (query) => {
     expect((await plane.call('GET', `/v1/agents?${query}`)).status).toBe(400);
   });
+
+  it('takes a cursor back in the list that gave it out, and nowhere else', async () => {
+    for (const name of ['one', 'two']) await plane.client.createApiKey({ role: 'auditor', name });
+    const { next_cursor: cursor } = (await plane.call('GET', '/v1/api-keys?limit=1')).body;
+    const status = async (path: string): Promise<number> =>
+      (await plane.call('GET', `${path}?cursor=${String(cursor)}`)).status;
+    expect(await status('/v1/api-keys')).toBe(200);
+    for (const elsewhere of ['/v1/agents', '/v1/kills', '/v1/enrolment-keys'])
+      expect(await status(elsewhere)).toBe(400);
+  });
 });
