@@ -310,7 +310,13 @@ export class EnforcementPoint {
   private alarm(alarm: Alarm): void {
     if (alarm.kind === 'stopped') return;
     this.settings.logger.error({ alarm }, 'the enforcement point refuses everything');
-    for (const listener of this.alarmListeners) listener(alarm);
+    for (const listener of this.alarmListeners)
+      try {
+        listener(alarm);
+      } catch (error) {
+        // Its failure must not keep the others, or what else the machine wants done, from happening.
+        this.settings.logger.error({ error: String(error), alarm }, 'an alarm listener failed');
+      }
   }
 }
 

@@ -379,6 +379,39 @@ describe('entering and leaving', () => {
     plane.broadcast('stream', (await plane.append({ op: 'lift', id: 'kil_deaf' })).jws);
   });
 
+  it('goes dark and tells every listener although one of them fails', async () => {
+    const errors: string[] = [];
+    const logger = {
+      info: () => {},
+      warn: () => {},
+      error: (_: object, m: string) => errors.push(m),
+    };
+    const ep = await connected({ logger });
+    const { token } = await plane.token();
+    const told = jest.fn();
+    ep.onAlarm(() => {
+      throw new Error('the pager is broken');
+    });
+    ep.onAlarm(told);
+    const { seq, jws } = await plane.append({
+      op: 'suspend',
+      id: 'kil_loud',
+      subject: `enforcement_point:${ep.state().id}`,
+    });
+    plane.broadcast('stream', jws);
+    await eventually(() => expect(told).toHaveBeenCalledTimes(1));
+    expect(errors).toContain('an alarm listener failed');
+    expect(errors).not.toContain('a message could not be handled');
+    expect(await ep.check(token)).toMatchObject({ code: 'enforcement_stale' });
+    await eventually(() =>
+      expect(plane.receiptsFor(ep.state().bootId).at(-1)?.applied).toBeGreaterThanOrEqual(seq),
+    );
+    plane.broadcast('stream', (await plane.append({ op: 'lift', id: 'kil_loud' })).jws);
+    await eventually(async () =>
+      expect(await ep.check(token)).toMatchObject({ decision: 'allow' }),
+    );
+  });
+
   it('goes dark while it is itself suspended, receipts that, and returns with the lift', async () => {
     const ep = await connected();
     const other = await connected();
