@@ -1,6 +1,14 @@
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 
+/**
+ * What ends this process politely must not end the lock first: work is drained under it. Signals go to a terminal's
+ * whole process group, or to all of a service's processes, so the lock has its own group and ignores them too.
+ */
+const HOLD = 'trap "" HUP INT QUIT TERM; exec flock -n "$0" cat';
+/** The shell's word for a program that is not there. */
+const NOT_FOUND = 127;
+
 type Child = ChildProcessByStdio<Writable, Readable, null>;
 
 /**
@@ -21,17 +29,19 @@ export class DirectoryLock {
 
   /** @throws when another process holds it, or `flock` (util-linux) is not installed */
   static async take(file: string): Promise<DirectoryLock> {
-    const child = spawn('flock', ['-n', file, 'cat'], { stdio: ['pipe', 'pipe', 'ignore'] });
+    const child = spawn('sh', ['-c', HOLD, file], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+      detached: true,
+    });
     await new Promise<void>((resolve, reject) => {
-      const refuse = (error: Error) => reject(error);
-      child.once('error', (cause: NodeJS.ErrnoException) =>
-        refuse(
-          cause.code === 'ENOENT'
-            ? new Error('the program "flock" (util-linux) is needed and was not found', { cause })
-            : cause,
+      child.once('error', reject);
+      child.once('exit', (code) =>
+        reject(
+          code === NOT_FOUND
+            ? new Error('the program "flock" (util-linux) is needed and was not found')
+            : new LockHeldError(file),
         ),
       );
-      child.once('exit', () => refuse(new LockHeldError(file)));
       // What `cat` sends back proves that it runs, and it runs only under the lock.
       child.stdout.once('data', () => resolve());
       child.stdin.on('error', () => undefined);

@@ -1,6 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { compactVerify } from 'jose';
@@ -90,6 +98,49 @@ it('is free again when its holder dies by SIGKILL', async () => {
   await expect(opened()).resolves.toBeInstanceOf(KeyDirectory);
 });
 
+it.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)(
+  'is still held after a %s to its whole process group, and free once the process is gone',
+  async (signal) => {
+    await (await opened()).close();
+    const holder = runSource(
+      `KeyDirectory.open(process.argv[2]).then((keys) => {
+         keys.onLockLost(() => console.log('lost'));
+         process.on('${signal}', () => console.log('draining'));
+         console.log('held');
+         setInterval(() => {}, 1000);
+       });`,
+    );
+    let said = '';
+    holder.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    await eventually(() => expect(said).toContain('held'));
+    const { pid } = holder;
+    if (pid === undefined) throw new Error('it has no process id');
+    const lock = flockOf(join(path, 'lock'));
+    process.kill(-pid, signal);
+    // As a service's supervisor does, which knows all its processes.
+    process.kill(lock, signal);
+    await eventually(() => expect(said).toContain('draining'));
+    await expect(opened()).rejects.toThrow('is held by another process');
+    expect(said).not.toContain('lost');
+    holder.kill('SIGKILL');
+    await expect(opened()).resolves.toBeInstanceOf(KeyDirectory);
+  },
+);
+
+it('says which program is missing when there is no flock', async () => {
+  const bin = join(folder, 'bin');
+  mkdirSync(bin);
+  symlinkSync('/bin/sh', join(bin, 'sh'));
+  const opener = runSource(
+    `KeyDirectory.open(process.argv[2]).catch((error) => console.log(error.message));`,
+    { PATH: bin },
+  );
+  let said = '';
+  opener.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  await once(opener, 'close');
+  expect(said).toContain('"flock" (util-linux) is needed');
+});
+
 it('says so when the lock is lost although nobody released it', async () => {
   const keys = await opened();
   const lost = jest.fn();
@@ -131,6 +182,24 @@ it('remembers every boot until the control plane was told that it is gone, oldes
   keys = await opened();
   expect(keys.predecessor).toBe('bot_3');
 });
+
+/** A process of its own, in a process group of its own, that has the key directory's source and its path. */
+function runSource(script: string, env: NodeJS.ProcessEnv = {}) {
+  const register = join(__dirname, '../../../test/support/register-typescript.cjs');
+  const source = join(__dirname, '../src/key-directory.ts');
+  return spawn(
+    process.execPath,
+    [
+      '-r',
+      register,
+      '-e',
+      `const { KeyDirectory } = require(process.argv[1]);${script}`,
+      source,
+      path,
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'], detached: true, env: { ...process.env, ...env } },
+  );
+}
 
 /** The kernel's own list of locks names the process that took it. */
 function flockOf(file: string): number {
