@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import {
   chmodSync,
@@ -18,6 +18,7 @@ import { eventually } from '../../../test/support/eventually';
 let folder: string;
 let path: string;
 let open: KeyDirectory[] = [];
+let spawned: ChildProcess[] = [];
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'sever-keys-'));
@@ -25,6 +26,8 @@ beforeEach(() => {
 });
 
 afterEach(async () => {
+  for (const child of spawned) child.kill('SIGKILL');
+  spawned = [];
   await Promise.all(open.map((keys) => keys.close()));
   open = [];
   rmSync(folder, { recursive: true, force: true });
@@ -187,7 +190,7 @@ it('remembers every boot until the control plane was told that it is gone, oldes
 function runSource(script: string, env: NodeJS.ProcessEnv = {}) {
   const register = join(__dirname, '../../../test/support/register-typescript.cjs');
   const source = join(__dirname, '../src/key-directory.ts');
-  return spawn(
+  const child = spawn(
     process.execPath,
     [
       '-r',
@@ -199,6 +202,8 @@ function runSource(script: string, env: NodeJS.ProcessEnv = {}) {
     ],
     { stdio: ['ignore', 'pipe', 'inherit'], detached: true, env: { ...process.env, ...env } },
   );
+  spawned.push(child);
+  return child;
 }
 
 /** The kernel's own list of locks names the process that took it. */
