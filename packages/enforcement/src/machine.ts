@@ -27,6 +27,8 @@ export class Machine extends StreamFollower {
     this.effects = [];
     if (this.dark !== null) return this.effects;
     this.observeClock(at);
+    // Before a renewal in this very event: work that found itself held meanwhile is told so, and then of the release.
+    this.watchLease(at);
     this.dispatch(event, at);
     this.watchSelf();
     this.watchLease(at);

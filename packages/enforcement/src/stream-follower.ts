@@ -35,6 +35,8 @@ export abstract class StreamFollower {
   /** False from a suspected loss until everything up to a fresh snapshot is known again. */
   protected synced = false;
   protected dark: string | null = null;
+  /** Something may have been lost after the outstanding snapshot was asked for. */
+  private lostSinceAsked = false;
   private snapshotNonce: string | null = null;
   private seenEpoch = 0;
 
@@ -155,6 +157,7 @@ export abstract class StreamFollower {
 
   protected loseSync(): void {
     this.synced = false;
+    this.lostSinceAsked = true;
     this.onLoss();
   }
 
@@ -171,6 +174,7 @@ export abstract class StreamFollower {
 
   protected askSnapshot(at: Instant): void {
     if (this.snapshotRetry.outstanding) return;
+    this.lostSinceAsked = false;
     this.snapshotNonce = this.options.nonce();
     this.snapshotRetry.asked(at.mono);
     this.emit({ type: 'request_snapshot', nonce: this.snapshotNonce });
@@ -217,6 +221,9 @@ export abstract class StreamFollower {
   }
 
   protected afterSnapshot(at: Instant): void {
+    // It may have been read before what was lost. The next one is asked for only now, and not at each loss: under a
+    // flood of losses no snapshot would ever arrive.
+    if (this.lostSinceAsked) return this.askSnapshot(at);
     this.synced = true;
     this.onSynced(at);
     if (this.seenEpoch > this.chain.epoch) this.askSnapshot(at);

@@ -144,6 +144,26 @@ describe('LAPSE', () => {
     expect(types(ep.pass(9_000))).not.toContain('cut');
   });
 
+  it('strict: a renewal that comes before any timer has seen the lapse still tells the hold and the release', () => {
+    const ep = new MachineUnderTest().boot();
+    ep.pass(2_500);
+    // The process was not run while the lease ended and its renewal, sent later than the first, came in.
+    ep.mono += 7_501;
+    ep.wall += 7_501;
+    expect(ep.standing).toBe('no_lease');
+    const told = types(ep.lease()).filter((type) => type === 'hold' || type === 'release');
+    expect(told).toEqual(['hold', 'release']);
+    expect(ep.standing).toBe('fresh');
+  });
+
+  it('strict: a renewal before the end of the lease holds nothing', () => {
+    const ep = new MachineUnderTest().boot();
+    ep.pass(2_500);
+    ep.mono += 7_000;
+    ep.wall += 7_000;
+    expect(types(ep.lease())).not.toContain('hold');
+  });
+
   it('strict: cuts once after 30 s', () => {
     const ep = new MachineUnderTest().boot();
     expect(ep.pass(90_000).filter(({ type }) => type === 'cut')).toEqual([
@@ -183,6 +203,20 @@ describe('RECONNECT', () => {
     const ep = new MachineUnderTest().boot();
     expect(types(ep.feed({ type: 'suspect' }))).toContain('request_snapshot');
     expect(ep.standing).toBe('fresh');
+  });
+
+  it('takes a snapshot asked for before a loss, but renews nothing before one asked for after it', () => {
+    const ep = new MachineUnderTest().boot();
+    ep.feed({ type: 'suspect' });
+    const before = ep.asked('request_snapshot').nonce;
+    ep.entry(ep.stream.kill('one'));
+    for (let loss = 0; loss < 3; loss += 1) ep.feed({ type: 'suspect' });
+    const effects = types(ep.snapshot());
+    expect(effects.filter((type) => type === 'request_snapshot')).toHaveLength(1);
+    expect(ep.asked('request_snapshot').nonce).not.toBe(before);
+    expect(types(ep.pass(5_000))).not.toContain('request_lease');
+    expect(types(ep.snapshot())).toContain('request_lease');
+    expect(types(ep.snapshot())).not.toContain('request_snapshot');
   });
 });
 
