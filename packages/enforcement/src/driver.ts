@@ -21,6 +21,9 @@ import type { Logger } from './types';
 /** More unread messages than this are dropped; the sequence shows the gap, and a snapshot closes it. */
 const MAX_BACKLOG = 10_000;
 const MAX_HELD_MS = 3_600_000;
+const BEAT_MS = 100;
+/** Longer between two looks, and this process was stopped (SIGSTOP, a debugger, a paused container) or its loop blocked. */
+const FROZEN_MS = 1_000;
 
 export const sha256 = (...parts: Uint8Array[]): Uint8Array => {
   const hash = createHash('sha256');
@@ -61,11 +64,25 @@ export class Driver implements TransportListener {
   private waking = false;
   private stopped = false;
   private readyWaiters: ((error?: Error) => void)[] = [];
+  private lastLook: number;
+  private stopBeat: () => void;
 
-  constructor(private readonly options: DriverOptions) {}
+  constructor(private readonly options: DriverOptions) {
+    this.lastLook = options.clock.monotonic();
+    this.stopBeat = this.beat();
+  }
 
   now(): Instant {
     return { mono: this.options.clock.monotonic(), wall: this.options.clock.wall() };
+  }
+
+  /** This moment, for a decision: one that comes first after this process stood still must not be taken on what it knew. */
+  look(): Instant {
+    const at = this.now();
+    const stoodStill = at.mono - this.lastLook > FROZEN_MS;
+    this.lastLook = at.mono;
+    if (stoodStill) this.handle({ type: 'thawed' });
+    return at;
   }
 
   /** Resolves once this boot holds a snapshot and a valid lease. @throws when it is revoked or diverged instead */
@@ -138,8 +155,16 @@ export class Driver implements TransportListener {
 
   stop(): void {
     this.stopped = true;
+    this.stopBeat();
     this.disarm?.();
     for (const waiter of this.readyWaiters.splice(0)) waiter(new Error('closed'));
+  }
+
+  private beat(): () => void {
+    return this.options.timers.after(BEAT_MS, () => {
+      this.look();
+      if (!this.stopped) this.stopBeat = this.beat();
+    });
   }
 
   private async read(kind: 'stream' | 'pulse' | 'emergency', bytes: Uint8Array): Promise<void> {

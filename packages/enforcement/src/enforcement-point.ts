@@ -156,7 +156,7 @@ export class EnforcementPoint {
 
   /** Decides one call, without admitting it: nothing will be cut if the agent is killed a moment later. */
   check(token: string, context: CallContext = {}): Promise<Decision> {
-    const at = this.driver.now();
+    const at = this.driver.look();
     const verified = this.verifier.recall(token, this.machine.now(at));
     if (verified !== undefined)
       return Promise.resolve(this.counted(this.decideAt(at, verified, context)));
@@ -195,7 +195,7 @@ export class EnforcementPoint {
   }
 
   state(): EnforcementState {
-    const at = this.driver.now();
+    const at = this.driver.look();
     const { id, tenant } = this.enrolled;
     const { name, mode } = this.settings;
     const standing = this.machine.standing(at);
@@ -266,7 +266,7 @@ export class EnforcementPoint {
   }
 
   private async checkFirst(token: string, context: CallContext): Promise<Decision> {
-    const verified = await this.verifier.verify(token, this.machine.now(this.driver.now()));
+    const verified = await this.verifier.verify(token, this.machine.now(this.driver.look()));
     return this.counted(this.decideNow(verified, context));
   }
 
@@ -275,7 +275,7 @@ export class EnforcementPoint {
     token: string,
     context: CallContext,
   ): Promise<Denied | (Allowed & { readonly call: TrackedCall })> {
-    const now = this.machine.now(this.driver.now());
+    const now = this.machine.now(this.driver.look());
     const verified =
       this.verifier.recall(token, now) ?? (await this.verifier.verify(token, now)) ?? null;
     // From here on in one synchronous step: no kill can fall between the decision and the admission.
@@ -286,7 +286,7 @@ export class EnforcementPoint {
 
   /** After a signature check, which took time: is the token still good, and what stands now? */
   private decideNow(verified: VerifiedToken | null, context: CallContext): Decision {
-    const at = this.driver.now();
+    const at = this.driver.look();
     const stands = verified !== null && this.verifier.stands(verified, this.machine.now(at));
     return this.decideAt(at, stands ? verified : null, context);
   }
@@ -303,7 +303,7 @@ export class EnforcementPoint {
   }
 
   private mayRelay(): boolean {
-    const standing = this.machine.standing(this.driver.now());
+    const standing = this.machine.standing(this.driver.look());
     return standing === 'fresh' || standing === 'stale';
   }
 

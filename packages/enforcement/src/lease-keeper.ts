@@ -63,6 +63,12 @@ export class LeaseKeeper {
     this.waiting = null;
   }
 
+  /** Neither the running lease nor any that was asked for counts any more. */
+  void(): void {
+    this.running = null;
+    this.forgetRequests();
+  }
+
   await(sent: SentLeaseRequest, grant: LeaseGrant): void {
     if (this.waiting === null || this.waiting.sent.at.mono < sent.at.mono)
       this.waiting = { sent, grant };

@@ -37,6 +37,8 @@ export type MachineEvent =
   | { readonly type: 'connected' }
   /** Messages may have been lost although the connection stands (slow consumer, stale connection). */
   | { readonly type: 'suspect' }
+  /** This process stood still for a while: what came meanwhile has not been read. */
+  | { readonly type: 'thawed' }
   | { readonly type: 'tick' };
 
 /** What a receipt says; `appliedAt` becomes `held_ms` when it is sent. */

@@ -96,6 +96,8 @@ export class Machine extends StreamFollower {
         return this.askSnapshot(at);
       case 'disconnected':
         return this.loseSync();
+      case 'thawed':
+        return this.onThaw(at);
       case 'entry':
         return this.onEntry(event, at);
       case 'pulse':
@@ -119,6 +121,15 @@ export class Machine extends StreamFollower {
       case 'tick':
         return;
     }
+  }
+
+  /**
+   * A lease that still has time left says nothing about a kill that waits unread in a socket. Nor do replies that wait
+   * there: only one asked for from now on shows that everything before it has been read.
+   */
+  protected onThaw(at: Instant): void {
+    this.lease.void();
+    this.nextLeaseAt = at.mono;
   }
 
   protected onLoss(): void {
