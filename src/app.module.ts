@@ -6,6 +6,7 @@ import { ApiKeyEntity, EnrolmentKeyEntity, PrincipalEntity } from './access/api-
 import { AgentsModule } from './agents/agents.module';
 import type { BrokerOptions } from './broker/broker';
 import { BrokerModule } from './broker/broker.module';
+import type { RevocationAuthority } from './broker/user-revocations';
 import type { Config } from './config/config';
 import { ConfigModule } from './config/config.module';
 import { CredentialsModule } from './credentials/credentials.module';
@@ -20,7 +21,7 @@ import { StreamModule } from './stream/stream.module';
 /** What the boot has found out before anything is composed. */
 export interface Stores {
   readonly databaseUrl: string;
-  readonly broker: BrokerOptions;
+  readonly broker: BrokerOptions & { readonly authority?: RevocationAuthority | undefined };
   readonly masterKey: string;
 }
 

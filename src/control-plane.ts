@@ -89,6 +89,10 @@ async function storesOf(
       publicUrls: config.nats?.publicUrls ?? [nats.url],
       credsFile: nats.credsFile,
       accountSeed: (await readFile(nats.accountSeedFile, 'utf8')).trim(),
+      authority: nats.authority && {
+        operatorSeed: await readFile(nats.authority.operatorSeedFile, 'utf8'),
+        systemCreds: await readFile(nats.authority.systemCredsFile, 'utf8'),
+      },
     },
   };
 }

@@ -76,7 +76,8 @@ function addOwnCommands(program: Command, io: CliIo): void {
       });
       io.stdout.write(
         `${files.created ? 'wrote' : 'kept'} ${dir}\nrun the server:  nats-server -c ${files.configFile}\n` +
-          `run Sever with:  SEVER_NATS_CREDS=${files.credsFile} SEVER_NATS_ACCOUNT_SEED_FILE=${files.accountSeedFile}\n`,
+          `run Sever with:  SEVER_NATS_CREDS=${files.credsFile} SEVER_NATS_ACCOUNT_SEED_FILE=${files.accountSeedFile} ` +
+          `SEVER_NATS_OPERATOR_SEED_FILE=${files.operatorSeedFile} SEVER_NATS_SYSTEM_CREDS=${files.systemCredsFile}\n`,
       );
     });
 }

@@ -77,7 +77,9 @@ function renderConfig(operator: Operator, address: BrokerAddress, claimsDir: str
 # Run a control plane:   SEVER_NATS_URL=nats://<host>:${address.port}
 #                        SEVER_NATS_CREDS=<this folder>/sever.creds
 #                        SEVER_NATS_ACCOUNT_SEED_FILE=<this folder>/account.seed
-# operator.seed and system.creds are only needed to revoke users at the broker; keep them elsewhere if you can.
+# To revoke the users of killed and replaced enforcement points at the broker, also:
+#                        SEVER_NATS_OPERATOR_SEED_FILE=<this folder>/operator.seed
+#                        SEVER_NATS_SYSTEM_CREDS=<this folder>/system.creds
 
 host: ${JSON.stringify(address.listenHost)}
 port: ${address.port}

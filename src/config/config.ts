@@ -25,6 +25,9 @@ const Environment = z.object({
   SEVER_NATS_PUBLIC_URLS: z.string().min(1).optional(),
   SEVER_NATS_CREDS: z.string().min(1).optional(),
   SEVER_NATS_ACCOUNT_SEED_FILE: z.string().min(1).optional(),
+  /** With both of these the users of killed and replaced enforcement points are revoked at an outside broker. */
+  SEVER_NATS_OPERATOR_SEED_FILE: z.string().min(1).optional(),
+  SEVER_NATS_SYSTEM_CREDS: z.string().min(1).optional(),
   SEVER_MASTER_KEY: z
     .string()
     .refine((text) => Buffer.from(text, 'base64url').length === 32, '32 bytes in base64url')
@@ -59,6 +62,8 @@ export interface OutsideNats {
   readonly publicUrls: readonly string[];
   readonly credsFile: string;
   readonly accountSeedFile: string;
+  /** Absent: nobody can be revoked at the broker. */
+  readonly authority: { operatorSeedFile: string; systemCredsFile: string } | undefined;
 }
 
 /** A setting is missing or wrong: the start stops with this message and nothing else. */
@@ -113,5 +118,19 @@ function outsideNats(settings: z.infer<typeof Environment>): OutsideNats | undef
     publicUrls: settings.SEVER_NATS_PUBLIC_URLS?.split(',') ?? [SEVER_NATS_URL],
     credsFile: SEVER_NATS_CREDS,
     accountSeedFile: SEVER_NATS_ACCOUNT_SEED_FILE,
+    authority: authority(settings),
   };
+}
+
+function authority(settings: z.infer<typeof Environment>): OutsideNats['authority'] {
+  const {
+    SEVER_NATS_OPERATOR_SEED_FILE: operatorSeedFile,
+    SEVER_NATS_SYSTEM_CREDS: systemCredsFile,
+  } = settings;
+  if (operatorSeedFile === undefined && systemCredsFile === undefined) return undefined;
+  if (operatorSeedFile === undefined || systemCredsFile === undefined)
+    throw new ConfigError(
+      'SEVER_NATS_OPERATOR_SEED_FILE and SEVER_NATS_SYSTEM_CREDS: give both or none. They are operator.seed and system.creds of: npx sever broker init DIR',
+    );
+  return { operatorSeedFile, systemCredsFile };
 }

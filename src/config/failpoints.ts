@@ -13,6 +13,7 @@ export const FAILPOINTS = [
   'cascade.batch',
   'spawn.after_commit',
   'mint.after_commit',
+  'users.before_push',
 ] as const;
 export type Failpoint = (typeof FAILPOINTS)[number];
 

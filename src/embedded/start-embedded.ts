@@ -21,7 +21,12 @@ export interface EmbeddedOptions {
 
 export interface Embedded {
   databaseUrl?: string;
-  nats?: { url: string; credsFile: string; accountSeedFile: string };
+  nats?: {
+    url: string;
+    credsFile: string;
+    accountSeedFile: string;
+    authority: { operatorSeedFile: string; systemCredsFile: string };
+  };
   /** Resolves with the reason if a server ends without having been asked to. */
   died: Promise<string>;
   /** Stops the servers and lets go of the data dir. */
@@ -73,6 +78,10 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded>
           url: nats.url,
           credsFile: nats.files.credsFile,
           accountSeedFile: nats.files.accountSeedFile,
+          authority: {
+            operatorSeedFile: nats.files.operatorSeedFile,
+            systemCredsFile: nats.files.systemCredsFile,
+          },
         },
       }),
       died: Promise.race(servers.map((server) => server.died)),

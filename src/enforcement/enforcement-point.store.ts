@@ -19,7 +19,14 @@ export interface Enrolment {
 export type EnrolmentOutcome =
   | { readonly refused: 'bad_proof' }
   | { readonly refused: 'revoked' }
-  | { readonly refused: null; readonly id: string; readonly created: boolean };
+  | { readonly refused: 'user_of_another' }
+  | {
+      readonly refused: null;
+      readonly id: string;
+      readonly created: boolean;
+      /** `iat` of all JWTs of this enrolment, seconds since 1970; greater than that of any earlier one. */
+      readonly userIssuedAt: number;
+    };
 
 export interface StoredPoint {
   readonly id: string;
@@ -27,6 +34,7 @@ export interface StoredPoint {
   readonly mode: 'strict' | 'best_effort';
   readonly abort: 'stream' | 'signal' | 'none';
   readonly nats_public_key: string;
+  readonly user_issued_at: string;
   readonly created_at: Date;
 }
 
@@ -40,6 +48,13 @@ export interface StoredBoot {
   readonly applied_seq: string | null;
   readonly last_seen_at: Date;
   readonly state: 'live' | 'silent' | 'left';
+}
+
+interface Known {
+  readonly id: string;
+  readonly nats_public_key: string;
+  readonly user_issued_at: string;
+  readonly revoked: boolean;
 }
 
 const PROOF_SECONDS = 300;
@@ -57,8 +72,8 @@ export class EnforcementPointStore {
       await manager.query(`SELECT pg_advisory_xact_lock(hashtextextended($1, 7401))`, [
         `${tenant}/${enrolment.kid}`,
       ]);
-      const [known] = await manager.query<{ id: string; revoked: boolean }[]>(
-        `SELECT e.id, e.revoked_at IS NOT NULL OR EXISTS (
+      const [known] = await manager.query<Known[]>(
+        `SELECT e.id, e.nats_public_key, e.user_issued_at, e.revoked_at IS NOT NULL OR EXISTS (
            SELECT FROM suspension s WHERE s.tenant = $1 AND s.lifted_at IS NULL
              AND s.subject IN ('enforcement_point:' || e.id, 'enrolment_key:' || e.enrolment_key_id)) AS revoked
          FROM enforcement_point e WHERE e.tenant = $1 AND e.kid = $2 FOR UPDATE OF e`,
@@ -66,7 +81,9 @@ export class EnforcementPointStore {
       );
       if (known?.revoked || (await isKeyRevoked(manager, enrolment))) return { refused: 'revoked' };
       const id = known?.id ?? newId('enforcementPoint');
-      await write(manager, id, enrolment);
+      if (!(await takeUser(manager, id, enrolment))) return { refused: 'user_of_another' };
+      if (known) await endUser(manager, known);
+      const userIssuedAt = await write(manager, id, enrolment);
       await manager.query(`SELECT sever_audit($1, $2, $3, $4::jsonb)`, [
         tenant,
         newId('audit'),
@@ -79,14 +96,14 @@ export class EnforcementPointStore {
           enrolment_key_id: enrolment.enrolmentKeyId,
         }),
       ]);
-      return { refused: null, id, created: known === undefined };
+      return { refused: null, id, created: known === undefined, userIssuedAt };
     });
   }
 
   async one(tenant: string, id: string): Promise<StoredPoint | undefined> {
     const [row] = await this.work.query<StoredPoint>(
       tenant,
-      `SELECT id, name, mode, abort, nats_public_key, created_at FROM enforcement_point
+      `SELECT id, name, mode, abort, nats_public_key, user_issued_at, created_at FROM enforcement_point
          WHERE tenant = $1 AND id = $2 AND revoked_at IS NULL`,
       [tenant, id],
     );
@@ -96,7 +113,7 @@ export class EnforcementPointStore {
   async page(tenant: string, after: string, limit: number): Promise<StoredPoint[]> {
     return this.work.query<StoredPoint>(
       tenant,
-      `SELECT id, name, mode, abort, nats_public_key, created_at FROM enforcement_point
+      `SELECT id, name, mode, abort, nats_public_key, user_issued_at, created_at FROM enforcement_point
          WHERE tenant = $1 AND id > $2 AND revoked_at IS NULL ORDER BY id LIMIT $3`,
       [tenant, after, limit],
     );
@@ -149,17 +166,44 @@ async function isKeyRevoked(
   return rows.length > 0;
 }
 
-async function write(manager: EntityManager, id: string, enrolment: Enrolment): Promise<void> {
+/** Nobody proves that it holds a user's seed, so a user that another has is not given out again: its end would be theirs. */
+async function takeUser(
+  manager: EntityManager,
+  id: string,
+  { tenant, request }: Enrolment,
+): Promise<boolean> {
+  await manager.query(
+    `INSERT INTO broker_user (nats_public_key, tenant, ep_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING`,
+    [request.nats_public_key, tenant, id],
+  );
+  const rows = await manager.query<unknown[]>(
+    `SELECT 1 FROM broker_user WHERE nats_public_key = $1 AND tenant = $2 AND ep_id = $3`,
+    [request.nats_public_key, tenant, id],
+  );
+  return rows.length > 0;
+}
+
+/** What was issued for the enrolment that is being replaced is dead, also where the new one keeps the same user. */
+async function endUser(manager: EntityManager, known: Known): Promise<void> {
+  await manager.query(`UPDATE broker_user SET revoked_through = $2 WHERE nats_public_key = $1`, [
+    known.nats_public_key,
+    known.user_issued_at,
+  ]);
+}
+
+async function write(manager: EntityManager, id: string, enrolment: Enrolment): Promise<number> {
   const { tenant, request, kid, accessKeyHash, enrolmentKeyId } = enrolment;
   const { kty, crv, x } = request.public_key;
   const publicJwk: PublicJwk = { kty, crv, x };
-  await manager.query(
-    `INSERT INTO enforcement_point (tenant, id, name, mode, abort, kid, public_jwk, nats_public_key, access_key_hash,
+  const [row] = await manager.query<{ user_issued_at: string }[]>(
+    `INSERT INTO enforcement_point AS e (tenant, id, name, mode, abort, kid, public_jwk, nats_public_key, access_key_hash,
                                     lease_key_sealed, enrolment_key_id)
      VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
      ON CONFLICT (tenant, id) DO UPDATE SET name = excluded.name, mode = excluded.mode, abort = excluded.abort,
        nats_public_key = excluded.nats_public_key, access_key_hash = excluded.access_key_hash,
-       lease_key_sealed = excluded.lease_key_sealed, enrolment_key_id = excluded.enrolment_key_id`,
+       lease_key_sealed = excluded.lease_key_sealed, enrolment_key_id = excluded.enrolment_key_id,
+       user_issued_at = greatest(excluded.user_issued_at, e.user_issued_at + 1)
+     RETURNING user_issued_at`,
     [
       tenant,
       id,
@@ -174,4 +218,5 @@ async function write(manager: EntityManager, id: string, enrolment: Enrolment): 
       enrolmentKeyId,
     ],
   );
+  return Number(row?.user_issued_at);
 }

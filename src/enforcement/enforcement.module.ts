@@ -1,6 +1,8 @@
 import { Global, Module, type DynamicModule, type Provider } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { Broker } from '../broker/broker';
+import { UserRevocations } from '../broker/user-revocations';
+import { Failpoints } from '../config/failpoints';
 import { UnitOfWork } from '../database/unit-of-work';
 import { Issuer } from '../signing/issuer';
 import { Sealer } from '../signing/sealer';
@@ -12,7 +14,9 @@ import { Replica } from '../stream/replica';
 import { Sightings } from '../stream/sightings';
 import { Turn } from '../stream/turn';
 import { BootActivity } from './boot-activity';
+import { BrokerUserStore } from './broker-user.store';
 import { Containment } from './containment';
+import { EndUsers } from './end-users';
 import { EnforcementPointStore } from './enforcement-point.store';
 import { EnforcementPointsController } from './enforcement-points.controller';
 import { Enrol } from './enrol';
@@ -31,6 +35,7 @@ export class EnforcementModule {
   /** Needs the database, signing, broker, access and stream modules, all of them global. */
   static with(log: Logger): DynamicModule {
     const providers: Provider[] = [
+      BrokerUserStore,
       EnforcementPointStore,
       LeaseStore,
       ReceiptStore,
@@ -46,15 +51,27 @@ export class EnforcementModule {
         useFactory: (sealer: Sealer) => new LeaseSigner(sealer),
       },
       {
+        provide: EndUsers,
+        inject: [BrokerUserStore, UserRevocations, Broker, Replica, Failpoints],
+        useFactory: (
+          store: BrokerUserStore,
+          revocations: UserRevocations,
+          broker: Broker,
+          replica: Replica,
+          failpoints: Failpoints,
+        ) => new EndUsers({ store, revocations, broker, replica, failpoints, log }),
+      },
+      {
         provide: Enrol,
-        inject: [EnforcementPointStore, Broker, SigningKeys, Sealer, Issuer],
+        inject: [EnforcementPointStore, Broker, SigningKeys, Sealer, Issuer, EndUsers],
         useFactory: (
           store: EnforcementPointStore,
           broker: Broker,
           keys: SigningKeys,
           sealer: Sealer,
           issuer: Issuer,
-        ) => new Enrol({ store, broker, keys, sealer, issuer }),
+          endUsers: EndUsers,
+        ) => new Enrol({ store, broker, keys, sealer, issuer, endUsers }),
       },
       {
         provide: ListEnforcementPoints,
@@ -120,7 +137,7 @@ export class EnforcementModule {
       module: EnforcementModule,
       controllers: [EnforcementPointsController],
       providers,
-      exports: [Containment, Enrol, EnforcementPointStore],
+      exports: [Containment, EndUsers, Enrol, EnforcementPointStore],
     };
   }
 }

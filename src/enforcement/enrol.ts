@@ -16,6 +16,7 @@ import { type Issuer } from '../signing/issuer';
 import { type Sealer } from '../signing/sealer';
 import { type SigningKeys } from '../signing/signing-keys';
 import { type EnforcementPointStore } from './enforcement-point.store';
+import { type EndUsers } from './end-users';
 import { leaseKeyPlace } from './lease-signer';
 
 const LEASE_KEY_BYTES = 32;
@@ -26,6 +27,7 @@ export interface EnrolPorts {
   readonly keys: SigningKeys;
   readonly sealer: Sealer;
   readonly issuer: Issuer;
+  readonly endUsers: EndUsers;
 }
 
 /**
@@ -54,19 +56,28 @@ export class Enrol {
     });
     if (outcome.refused === 'bad_proof')
       throw badProof('its time is more than 5 minutes off, or it was used before');
+    if (outcome.refused === 'user_of_another')
+      throw new ProblemError(
+        'bad_request',
+        'nats_public_key belongs to another enforcement point. Make a new NATS key beside the new key pair.',
+      );
     if (outcome.refused === 'revoked')
       throw new ProblemError(
         'enforcement_point_revoked',
         'This enforcement point, or the enrolment key it came with, has been revoked; enrol with a new key pair and a valid enrolment key.',
         { terminal: true },
       );
+    if (!outcome.created) this.ports.endUsers.request();
     return {
       created: outcome.created,
       reply: {
         ...{ id: outcome.id, tenant, enrolment_key_id: enrolmentKeyId },
         access_key: accessKey,
         lease_key: leaseKey.toString('base64url'),
-        ...(await this.access(tenant, outcome.id, request.name, request.nats_public_key)),
+        ...(await this.access(tenant, {
+          ...{ id: outcome.id, name: request.name },
+          user: { publicKey: request.nats_public_key, issuedAt: outcome.userIssuedAt },
+        })),
       },
     };
   }
@@ -74,15 +85,16 @@ export class Enrol {
   /** What an enforcement point needs to connect and to verify; the same again when it asks about itself. */
   async access(
     tenant: string,
-    id: string,
-    name: string,
-    natsPublicKey: string,
+    { id, name, user }: { id: string; name: string; user: { publicKey: string; issuedAt: number } },
   ): Promise<Pick<EnrolReply, 'nats' | 'stream_keys' | 'token_keys' | 'issuer'>> {
     const { broker, keys, issuer } = this.ports;
     // A tenant whose first enforcement point comes before its first token has no keys yet: they are made here.
     await Promise.all([keys.liveKey(tenant, 'stream'), keys.liveKey(tenant, 'token')]);
     const [jwt, streamKeys, tokenKeys] = await Promise.all([
-      broker.mintUserJwt({ userPublicKey: natsPublicKey, name, ...epPermissions(tenant, id) }),
+      broker.mintUserJwt({
+        ...{ userPublicKey: user.publicKey, issuedAt: user.issuedAt, name },
+        ...epPermissions(tenant, id),
+      }),
       keys.publicKeys(tenant, 'stream'),
       keys.publicKeys(tenant, 'token'),
     ]);

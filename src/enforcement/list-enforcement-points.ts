@@ -43,8 +43,9 @@ export class ListEnforcementPoints {
     const point = await this.store.one(tenant, id);
     if (point === undefined)
       throw new ProblemError('not_found', 'This enforcement point does not exist any more.');
-    const { name, mode, nats_public_key: natsKey } = point;
-    return { id, tenant, name, mode, ...(await this.enrol.access(tenant, id, name, natsKey)) };
+    const { name, mode } = point;
+    const user = { publicKey: point.nats_public_key, issuedAt: Number(point.user_issued_at) };
+    return { id, tenant, name, mode, ...(await this.enrol.access(tenant, { id, name, user })) };
   }
 }
 

@@ -3,6 +3,7 @@ import { newId, type Kill, type KillRequest, type SubjectRef } from '@sever/prot
 import { actorOf } from '../access/actor';
 import type { AgentPrincipal, KeyPrincipal } from '../access/principal';
 import { Failpoints } from '../config/failpoints';
+import { EndUsers } from '../enforcement/end-users';
 import { isRefusal, refused } from '../lineage/refusal';
 import { Cascades } from './cascades';
 import { CommitOrders, type CommittedOrder } from './commit-orders';
@@ -22,6 +23,7 @@ export class KillSubjects {
     private readonly cascades: Cascades,
     private readonly records: KillRecords,
     private readonly failpoints: Failpoints,
+    private readonly endUsers: EndUsers,
   ) {}
 
   async kill(
@@ -51,6 +53,7 @@ export class KillSubjects {
     if (isRefusal(outcome)) throw refused(outcome);
     const id = 'replay' in outcome ? outcome.replay : outcome.id;
     if ('entries' in outcome) await this.spread(by.tenant, outcome);
+    if (order.subjects.some(({ kind }) => kind === 'enforcement_point')) this.endUsers.request();
     return this.records.contained(by.tenant, id, waitMs);
   }
 

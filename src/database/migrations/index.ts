@@ -4,6 +4,7 @@ import { RevocationStream1000000000003 } from './0003-revocation-stream';
 import { Enforcement1000000000004 } from './0004-enforcement';
 import { RowLevelSecurity1000000000005 } from './0005-row-level-security';
 import { Functions1000000000006 } from './0006-functions';
+import { BrokerUsers1000000000007 } from './0007-broker-users';
 
 export const MIGRATIONS = [
   TenantsAndAccess1000000000001,
@@ -12,4 +13,5 @@ export const MIGRATIONS = [
   Enforcement1000000000004,
   RowLevelSecurity1000000000005,
   Functions1000000000006,
+  BrokerUsers1000000000007,
 ];

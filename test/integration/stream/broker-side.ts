@@ -2,11 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import pino from 'pino';
 import { Broker } from '../../../src/broker/broker';
+import { UserRevocations } from '../../../src/broker/user-revocations';
 import { Failpoints } from '../../../src/config/failpoints';
 import { connectDataSources } from '../../../src/database/data-source';
 import { UnitOfWork, type DataSources } from '../../../src/database/unit-of-work';
 import { BootActivity } from '../../../src/enforcement/boot-activity';
 import { Containment } from '../../../src/enforcement/containment';
+import { BrokerUserStore } from '../../../src/enforcement/broker-user.store';
+import { EndUsers } from '../../../src/enforcement/end-users';
 import { EnforcementPointStore } from '../../../src/enforcement/enforcement-point.store';
 import { Enrol } from '../../../src/enforcement/enrol';
 import { LeaseSigner } from '../../../src/enforcement/lease-signer';
@@ -77,14 +80,12 @@ export class BrokerSide {
     const log = pino({ level: process.env.SEVER_TEST_LOG ?? 'silent' });
     const { databaseUrl } = options;
     const sources = await connectDataSources(databaseUrl, []);
-    const broker = await Broker.connect(
-      {
-        url: options.broker.url,
-        credsFile: options.broker.credsFile,
-        accountSeed: readFileSync(options.broker.accountSeedFile, 'utf8'),
-      },
-      log,
-    );
+    const server = {
+      url: options.broker.url,
+      credsFile: options.broker.credsFile,
+      accountSeed: readFileSync(options.broker.accountSeedFile, 'utf8'),
+    };
+    const broker = await Broker.connect(server, log);
     const work = new UnitOfWork(sources);
     const sealer = new Sealer(MASTER_KEY);
     const keys = new SigningKeys(work, sealer);
@@ -103,13 +104,22 @@ export class BrokerSide {
     const activity = new BootActivity(work, log);
     const builder = new SnapshotBuilder(new SnapshotStore(work));
     const points = new EnforcementPointStore(work);
+    const endUsers = new EndUsers({
+      ...{ store: new BrokerUserStore(work), revocations: new UserRevocations(server) },
+      ...{ broker, replica, failpoints, log },
+    });
     const signer = new LeaseSigner(sealer);
     const leases = new LeaseStore(work);
     const receipts = new ReceiptStore(work);
     const side = new BrokerSide(
       ...([sources, broker, work, keys, events, replica, new Relay(relayPorts), boots] as const),
-      new Enrol({ store: points, broker, keys, sealer, issuer }),
-      new Containment(new RosterStore(work), sightings, events, replica),
+      new Enrol({ store: points, broker, keys, sealer, issuer, endUsers }),
+      new Containment(
+        new RosterStore({ read: (sql, parameters) => work.querySystem(sql, parameters) }),
+        sightings,
+        events,
+        replica,
+      ),
       new RetireSilentBoots({ work, boots, events, replica, log }),
       leases,
       [
@@ -129,6 +139,7 @@ export class BrokerSide {
           log,
         }),
         activity,
+        endUsers,
       ],
     );
     for (const part of side.parts) await part.onModuleInit?.();
