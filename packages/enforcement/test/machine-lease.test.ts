@@ -276,6 +276,19 @@ describe('CLOCK', () => {
   });
 });
 
+describe('a process that stood still', () => {
+  it('admits nothing on the lease it had, nor on a reply from before, until one asked for afterwards comes', () => {
+    const ep = new MachineUnderTest().boot();
+    expect(ep.standing).toBe('fresh');
+    expect(types(ep.feed({ type: 'thawed' }))).toEqual(
+      expect.arrayContaining(['hold', 'request_lease']),
+    );
+    expect(ep.standing).toBe('no_lease');
+    ep.lease();
+    expect(ep.standing).toBe('fresh');
+  });
+});
+
 describe('EMERGENCY', () => {
   const emergency = (ep: MachineUnderTest, subjects: string[]) =>
     ep.feed({
