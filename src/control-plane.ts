@@ -9,22 +9,28 @@ import { AppModule, type Stores } from './app.module';
 import { ConfigError, type Config } from './config/config';
 import { KillPool } from './database/kill-pool';
 import { defaultDataDir } from './embedded/data-dir';
-import { readOrCreateSecret } from './embedded/secrets';
+import { readOrCreateSecret, readSecret } from './embedded/secrets';
 import { startEmbedded, type Embedded } from './embedded/start-embedded';
 import { serveDocuments } from './operations/documents';
 import { createAdapter, prepareServer } from './operations/http-server';
 import { Issuer } from './signing/issuer';
+import { CannotOpenError } from './signing/sealer';
 import { SigningKeys } from './signing/signing-keys';
 
 export interface ControlPlane {
   readonly url: string;
-  readonly bootstrapKey: string;
-  /** It was made up at this start: nobody knows it yet. */
-  readonly bootstrapKeyIsNew: boolean;
+  /** The first key, if this process knows it: it is configured, or was made up here once. */
+  readonly bootstrapKey: FirstKey | undefined;
   readonly app: NestFastifyApplication;
   /** Resolves with the reason when an embedded server ends by itself: the control plane cannot go on. */
   readonly died: Promise<string>;
   close(): Promise<void>;
+}
+
+export interface FirstKey {
+  readonly value: string;
+  /** It was made up at this start: nobody knows it yet. */
+  readonly isNew: boolean;
 }
 
 /** Starts everything in its order, and stops what it started when a later step fails. */
@@ -35,15 +41,14 @@ export async function startControlPlane(
   const dataDir = config.dataDir ?? defaultDataDir();
   const embedded = await startStores(config, dataDir, log);
   try {
-    const key = config.bootstrapKey
-      ? { value: config.bootstrapKey, created: false }
-      : await readOrCreateSecret(dataDir, 'bootstrap.key');
     const app = await compose(config, await storesOf(config, dataDir, embedded), log);
-    const url = await open(app, config, key.value);
+    const { url, bootstrapKey } = await open(app, config, dataDir).catch(async (error: unknown) => {
+      await app.close();
+      throw error;
+    });
     return {
       url,
-      bootstrapKey: key.value,
-      bootstrapKeyIsNew: key.created,
+      bootstrapKey,
       app,
       died: embedded?.died ?? new Promise(() => undefined),
       close: async () => {
@@ -117,19 +122,57 @@ async function compose(
 async function open(
   app: NestFastifyApplication,
   config: Config,
-  bootstrapKey: string,
-): Promise<string> {
-  const tenant = await app.get(Tenants).ensureDefault(bootstrapKey);
-  const keys = app.get(SigningKeys);
-  await Promise.all([keys.liveKey(tenant.id, 'token'), keys.liveKey(tenant.id, 'stream')]);
+  dataDir: string,
+): Promise<{ url: string; bootstrapKey: FirstKey | undefined }> {
+  const tenants = app.get(Tenants);
+  const tenant = await tenants.ensureDefault();
+  await openSigningKeys(app.get(SigningKeys), tenant.id);
+  const bootstrapKey = await settleBootstrapKey(tenants, tenant.id, config, dataDir);
   await app.get(KillPool).rehearse();
   const known = config.issuer ?? tenant.issuer;
   if (known !== null) app.get(Issuer).settle(known);
   await app.listen(config.port, config.host);
-  const address = app.getHttpServer().address() as { port: number };
-  const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${address.port}`;
-  app.get(Issuer).settle(config.issuer ?? (await app.get(Tenants).settleIssuer(tenant.id, url)));
-  return url;
+  const { port } = app.getHttpServer().address() as { port: number };
+  const url = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}`;
+  app.get(Issuer).settle(config.issuer ?? (await tenants.settleIssuer(tenant.id, url)));
+  return { url, bootstrapKey };
+}
+
+/** Before anything is changed in the database: a wrong master key must leave a running deployment alone. */
+async function openSigningKeys(keys: SigningKeys, tenant: string): Promise<void> {
+  try {
+    await Promise.all([keys.liveKey(tenant, 'token'), keys.liveKey(tenant, 'stream')]);
+  } catch (error) {
+    if (!(error instanceof CannotOpenError)) throw error;
+    throw new ConfigError(
+      'SEVER_MASTER_KEY: does not open the signing keys in this database; use the key that they were sealed with',
+    );
+  }
+}
+
+/**
+ * A configured key becomes the first key. Without one, the key in the data dir is used if it is the first key; one is
+ * made up only where there is none yet, so that a second replica never takes the key of the first away.
+ */
+async function settleBootstrapKey(
+  tenants: Tenants,
+  tenant: string,
+  config: Config,
+  dataDir: string,
+): Promise<FirstKey | undefined> {
+  if (config.bootstrapKey !== undefined) {
+    await tenants.setBootstrapKey(tenant, config.bootstrapKey);
+    return { value: config.bootstrapKey, isNew: false };
+  }
+  if (await tenants.hasBootstrapKey(tenant)) {
+    const value = readSecret(dataDir, 'bootstrap.key');
+    return value !== null && (await tenants.isBootstrapKey(tenant, value))
+      ? { value, isNew: false }
+      : undefined;
+  }
+  const { value, created } = await readOrCreateSecret(dataDir, 'bootstrap.key');
+  await tenants.setBootstrapKey(tenant, value);
+  return { value, isNew: created };
 }
 
 /** JSON lines on standard error. Of an error only what an operator needs: drivers hang whole connections on theirs. */
