@@ -2,7 +2,7 @@ import { DataSource } from 'typeorm';
 import type { DataSources } from './unit-of-work';
 
 /** Slots are reserved by pool sizes: with those of the kill pool they stay below Postgres' usual 100 connections. */
-const POOL = { app: 24, system: 8 } as const;
+const POOL = { app: 16, system: 6 } as const;
 
 /** Classes of rows that are read and written through repositories; each belongs to the folder that uses it. */
 export type EntityClasses = (new () => object)[];

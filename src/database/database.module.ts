@@ -6,7 +6,7 @@ import { migrate } from './migrate';
 import { UnitOfWork, type DataSources } from './unit-of-work';
 
 const SOURCES = Symbol('DataSources');
-const KILL_CONNECTIONS = 8;
+const KILL_CONNECTIONS = 6;
 
 @Global()
 @Module({})
