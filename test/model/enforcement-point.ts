@@ -103,8 +103,14 @@ export class EnforcementPoint {
     this.freeze(forMs);
   }
 
+  /**
+   * Somebody sets the clock of a running machine. Not of a suspended one: set back by just as long as the monotonic
+   * clock stood still, it would hide the suspension, and no look at these two clocks can tell.
+   */
   setWallClock(byMs: number): void {
+    if (this.isFrozen) return;
     this.wallShift += byMs;
+    for (const process of [...this.processes]) process.receive({ type: 'tick' }, false);
   }
 
   hear(event: MachineEvent, replayed: boolean): void {

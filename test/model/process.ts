@@ -101,7 +101,7 @@ export class Process {
     if (this.deaf) return;
     this.whenRunning(() => {
       const { judge } = this.point.site;
-      const before = judge.before(this, event, replayed);
+      const before = judge.before(this, event);
       this.handle(event);
       judge.after(this, before);
       if (event.type === 'snapshot' && !replayed) this.snapshotCame(event.manifest.nonce);

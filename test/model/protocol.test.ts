@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { plans, play } from './plan';
 import { SOUND } from './rules';
 
+/** More of them: SEVER_MODEL_RUNS. The same again: SEVER_MODEL_SEED. */
 const RUNS = Number(process.env.SEVER_MODEL_RUNS ?? 200);
 const SEED = Number(process.env.SEVER_MODEL_SEED ?? Date.now() % 2_147_483_647);
 

@@ -108,6 +108,7 @@ export const SCENARIOS: readonly Scenario[] = [
     ),
     run(world) {
       world.point(2).processes[0]?.call(world.plane.population.newest('leaf'));
+      world.lookEveryMs = 5_000;
       const others = Array.from({ length: 10 }, () => kill('alone', 10));
       const away = 17 * 60_000;
       follow(world, [cut(2, away), kill('root', 10), ...others, kill('alone', away + 3_000)]);

@@ -7,12 +7,13 @@ import { Randomness } from './randomness';
 import type { Variation } from './rules';
 import { VirtualTime } from './virtual-time';
 
-const LOOK_EVERY_MS = 100;
 /** After the last fault, until everybody must know everything: longest back-off, then the longest lease. */
 const CONVERGED_AFTER_MS = 26_000;
 
 /** The whole system in one process and in virtual time: everything that happens follows from the seed. */
 export class Simulation {
+  /** Beside the looks after every message. */
+  lookEveryMs = 100;
   readonly time = new VirtualTime();
   readonly random: Randomness;
   readonly network: Network;
@@ -39,7 +40,7 @@ export class Simulation {
     for (const point of this.points) point.startProcess();
     const look = (): void => {
       this.judge.lookAtAll();
-      this.time.after(LOOK_EVERY_MS, look);
+      this.time.after(this.lookEveryMs, look);
     };
     look();
   }
