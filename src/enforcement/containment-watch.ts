@@ -59,6 +59,11 @@ export class ContainmentWatch {
     }
   }
 
+  /** Whoever waits is answered now. */
+  end(): void {
+    this.resolve?.();
+  }
+
   private async look(): Promise<void> {
     const roster = await this.ports.read();
     this.boots = new Map(roster.map((boot) => [boot.bootId, this.watched(boot)]));

@@ -23,6 +23,8 @@ export interface OrderContainment {
 /** Where orders stand at the enforcement points: from what they signed, and from what their leases allow at most. */
 export class Containment {
   private readonly reads = new Map<string, Batcher<OrderRef, Roster>>();
+  private readonly watches = new Set<ContainmentWatch>();
+  private closing = false;
 
   constructor(
     private readonly store: RosterStore,
@@ -41,14 +43,25 @@ export class Containment {
    * Resolves when the order is contained, when nothing more can be waited for, or after that long. Holds no connection.
    */
   async waitForContainment(tenant: string, order: OrderRef, timeoutMs: number): Promise<void> {
-    if (timeoutMs <= 0) return;
+    if (timeoutMs <= 0 || this.closing) return;
     const watch = new ContainmentWatch(tenant, order, {
       read: async () => (await this.roster(tenant, order)).boots,
       events: this.events,
       monotonic: () => this.replica.monotonic(),
       boundAt: this.boundAt(tenant, order),
     });
-    await watch.done(timeoutMs);
+    this.watches.add(watch);
+    try {
+      await watch.done(timeoutMs);
+    } finally {
+      this.watches.delete(watch);
+    }
+  }
+
+  /** A control plane that stops answers those who wait with what it knows now, instead of keeping them. */
+  onModuleDestroy(): void {
+    this.closing = true;
+    for (const watch of this.watches) watch.end();
   }
 
   /** On this replica's monotonic clock: from then on no lease from before the commit can run anywhere. */

@@ -1,5 +1,6 @@
 import { Global, Module, type DynamicModule, type Provider } from '@nestjs/common';
 import type { Logger } from 'pino';
+import { Cursors } from '../access/cursors';
 import { Broker } from '../broker/broker';
 import { UserRevocations } from '../broker/user-revocations';
 import { Failpoints } from '../config/failpoints';
@@ -75,9 +76,9 @@ export class EnforcementModule {
       },
       {
         provide: ListEnforcementPoints,
-        inject: [EnforcementPointStore, Enrol],
-        useFactory: (store: EnforcementPointStore, enrol: Enrol) =>
-          new ListEnforcementPoints(store, enrol),
+        inject: [EnforcementPointStore, Enrol, Cursors],
+        useFactory: (store: EnforcementPointStore, enrol: Enrol, cursors: Cursors) =>
+          new ListEnforcementPoints(store, enrol, cursors),
       },
       {
         provide: Leases,

@@ -1,11 +1,11 @@
 import {
   formatPosition,
-  isId,
   ProblemError,
   type EnforcementPointInfo,
   type EnforcementPointSelf,
   type List,
 } from '@sever/protocol';
+import { type Cursors } from '../access/cursors';
 import { type Enrol } from './enrol';
 import { type EnforcementPointStore, type StoredBoot } from './enforcement-point.store';
 
@@ -14,27 +14,28 @@ export class ListEnforcementPoints {
   constructor(
     private readonly store: EnforcementPointStore,
     private readonly enrol: Enrol,
+    private readonly cursors: Cursors,
   ) {}
 
   async list(
     tenant: string,
     query: { cursor?: string | undefined; limit: number },
   ): Promise<List<EnforcementPointInfo>> {
-    const after = query.cursor === undefined ? '' : fromCursor(query.cursor);
+    const place = { tenant, list: 'enforcement points' };
+    const after = this.cursors.read(place, query.cursor) ?? '';
     const rows = await this.store.page(tenant, after, query.limit + 1);
-    const page = rows.slice(0, query.limit);
+    const page = this.cursors.page(place, rows, query.limit, (last) => last.id);
     const boots = await this.store.boots(
       tenant,
-      page.map(({ id }) => id),
+      page.items.map(({ id }) => id),
     );
-    const last = page.at(-1);
     return {
-      items: page.map(({ id, name, mode, abort, created_at }) => ({
+      ...page,
+      items: page.items.map(({ id, name, mode, abort, created_at }) => ({
         ...{ id, name, mode, abort },
         created_at: created_at.toISOString(),
         boots: boots.filter((boot) => boot.ep_id === id).map(toBoot),
       })),
-      next_cursor: rows.length > query.limit && last !== undefined ? toCursor(last.id) : null,
     };
   }
 
@@ -61,15 +62,4 @@ function toBoot(boot: StoredBoot): EnforcementPointInfo['boots'][number] {
     last_seen_at: boot.last_seen_at.toISOString(),
     state: boot.state,
   };
-}
-
-function toCursor(id: string): string {
-  return Buffer.from(id).toString('base64url');
-}
-
-function fromCursor(cursor: string): string {
-  const id = Buffer.from(cursor, 'base64url').toString('latin1');
-  if (!isId('enforcementPoint', id))
-    throw new ProblemError('bad_request', 'cursor is not one that this list has returned.');
-  return id;
 }
