@@ -189,7 +189,7 @@ export class SqlTenant {
 
   private alive(answer: Born | Refused): Born {
     if ('problem' in answer) throw new Error(`refused: ${JSON.stringify(answer)}`);
-    return answer as Born;
+    return answer;
   }
 }
 

@@ -51,8 +51,8 @@ describe('the transaction of an order', () => {
     const large = await tenant.root();
     for (let n = 0; n < 60; n++) await tenant.child(large);
     const [one, many] = [
-      (await tenant.kill({ kind: 'agent', id: small.agentId })) as unknown as Committed,
-      (await tenant.kill({ kind: 'agent', id: large.agentId })) as unknown as Committed,
+      await tenant.kill({ kind: 'agent', id: small.agentId }),
+      await tenant.kill({ kind: 'agent', id: large.agentId }),
     ];
     expect(many.entries).toHaveLength(1);
     expect(many.entries[0]?.payload.length).toBe(one.entries[0]?.payload.length);
