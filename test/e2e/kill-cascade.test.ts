@@ -140,7 +140,7 @@ describe('killing an orchestrator', () => {
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ token, tool: 'everything/echo' }),
       });
-      return (await response.json());
+      return await response.json();
     };
     expect(await decide(stolen.credential.token)).toMatchObject({
       decision: 'deny',
