@@ -90,7 +90,15 @@ export class KillPool {
         .catch((error: unknown) => this.log.warn({ err: error }, 'could not rehearse a kill'))
         .finally(() => client.release()),
     );
-    await Promise.all(rehearsals);
+    await Promise.all([...rehearsals, this.openReaders()]);
+  }
+
+  /** Connecting takes longer than what is read; the first kill should not wait for it. */
+  private async openReaders(): Promise<void> {
+    const readers = await Promise.all(
+      Array.from({ length: READERS }, () => this.readers.connect()),
+    );
+    for (const reader of readers) reader.release();
   }
 
   async close(): Promise<void> {

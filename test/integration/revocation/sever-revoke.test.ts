@@ -50,10 +50,9 @@ describe('the transaction of an order', () => {
     const small = await tenant.root();
     const large = await tenant.root();
     for (let n = 0; n < 60; n++) await tenant.child(large);
-    const [one, many] = [
-      await tenant.kill({ kind: 'agent', id: small.agentId }),
-      await tenant.kill({ kind: 'agent', id: large.agentId }),
-    ];
+    const kill = async ({ agentId }: Born): Promise<Committed> =>
+      (await tenant.kill({ kind: 'agent', id: agentId })) as unknown as Committed;
+    const [one, many] = [await kill(small), await kill(large)];
     expect(many.entries).toHaveLength(1);
     expect(many.entries[0]?.payload.length).toBe(one.entries[0]?.payload.length);
   });
