@@ -29,7 +29,8 @@ export class Authenticator {
     if (secret.length > MAX_KEY_LENGTH) throw unauthenticated();
     const row = await this.store.keyByHash(hashSecretKey(secret), lane);
     if (!row?.valid) throw unauthenticated();
-    if (row.stale_use) await this.store.touch(row);
+    // Beside the request: an order to stop must not wait for a note, nor fail with it. The next use tries again.
+    if (row.stale_use) void this.store.touch(row).catch(() => undefined);
     if (row.source === 'enrolment')
       return { kind: 'enroller', tenant: row.tenant, id: row.id, name: row.name };
     if (row.source === 'access')
