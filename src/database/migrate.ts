@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import { Client } from 'pg';
 import { DataSource } from 'typeorm';
+import { FUNCTIONS } from './functions';
 import { MIGRATIONS } from './migrations';
 
 /** One lock for the whole cluster's migrations of one database; replicas that start together wait for each other. */
@@ -26,10 +28,37 @@ export async function migrate(databaseUrl: string): Promise<void> {
     await source.initialize();
     try {
       await source.runMigrations({ transaction: 'each' });
+      await makeFunctions(guard);
     } finally {
       await source.destroy();
     }
   } finally {
     await guard.end();
+  }
+}
+
+/**
+ * The critical transactions, made anew whenever their text has changed. They run with the rights of whoever calls them,
+ * so row-level security holds inside. In one transaction, so that a replica of the former version calls the old set or
+ * the new one, never a mixture.
+ */
+async function makeFunctions(client: Client): Promise<void> {
+  const text = createHash('sha256').update(FUNCTIONS.join(';')).digest('hex');
+  await client.query(
+    `CREATE TABLE IF NOT EXISTS sever_functions (one boolean PRIMARY KEY DEFAULT true CHECK (one), text text NOT NULL)`,
+  );
+  const { rows } = await client.query<{ text: string }>(`SELECT text FROM sever_functions`);
+  if (rows[0]?.text === text) return;
+  await client.query('BEGIN');
+  try {
+    for (const sql of FUNCTIONS) await client.query(sql);
+    await client.query(
+      `INSERT INTO sever_functions (text) VALUES ($1) ON CONFLICT (one) DO UPDATE SET text = excluded.text`,
+      [text],
+    );
+    await client.query('COMMIT');
+  } catch (error) {
+    await client.query('ROLLBACK');
+    throw error;
   }
 }

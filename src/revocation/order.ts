@@ -4,6 +4,7 @@ import {
   ProblemError,
   type IdKind,
   type KillRequest,
+  type SubjectAsked,
   type SubjectRef,
 } from '@sever/protocol';
 import { READERS } from '../access/policy';
@@ -64,8 +65,7 @@ export function readKill(by: KeyPrincipal | AgentPrincipal, asked: KillRequest):
   refuseWhatIsNotServed(asked);
   readReason(asked.reason);
   const subjects = asked.subjects ?? (asked.subject ? [asked.subject] : []);
-  for (const subject of subjects) readSubject(subject);
-  return subjects;
+  return subjects.map(readSubject);
 }
 
 /** @throws ProblemError `bad_reason` */
@@ -78,7 +78,9 @@ export function readReason(reason: string): string {
   return reason;
 }
 
-function readSubject({ kind, id }: SubjectRef): void {
+function readSubject(asked: SubjectAsked): SubjectRef {
+  const { kind } = asked;
+  const id = 'id' in asked && typeof asked.id === 'string' ? asked.id : '';
   const idKind = KINDS[kind];
   if (idKind === undefined)
     throw new ProblemError(
@@ -87,6 +89,7 @@ function readSubject({ kind, id }: SubjectRef): void {
     );
   if (!isId(idKind, id))
     throw new ProblemError('bad_request', `subject.id: not the form of an id of ${kind}.`);
+  return { kind, id };
 }
 
 /** Said aloud rather than ignored: an order that is half obeyed is worse than one that is refused. */

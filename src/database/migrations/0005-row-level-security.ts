@@ -1,4 +1,5 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { protectTable } from './protect-table';
 
 const TABLES = [
   'principal',
@@ -32,19 +33,8 @@ const TABLES = [
  */
 export class RowLevelSecurity1000000000005 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
-    for (const table of ['tenant', ...TABLES]) {
-      const column = table === 'tenant' ? 'id' : 'tenant';
-      await runner.query(`ALTER TABLE ${table} ENABLE ROW LEVEL SECURITY`);
-      await runner.query(`ALTER TABLE ${table} FORCE ROW LEVEL SECURITY`);
-      await runner.query(`
-        CREATE POLICY own_tenant ON ${table} TO sever_app
-          USING (${column} = current_setting('app.tenant', true))
-          WITH CHECK (${column} = current_setting('app.tenant', true))`);
-      await runner.query(
-        `CREATE POLICY every_tenant ON ${table} TO sever_system USING (true) WITH CHECK (true)`,
-      );
-      await runner.query(`GRANT SELECT, INSERT, UPDATE ON ${table} TO sever_app, sever_system`);
-    }
+    await protectTable(runner, 'tenant', 'id');
+    for (const table of TABLES) await protectTable(runner, table);
     // The audit trail is only ever added to.
     await runner.query(`REVOKE UPDATE ON audit_record FROM sever_app, sever_system`);
     // The few rows that may go: spent idempotency keys and proofs, compacted entries.

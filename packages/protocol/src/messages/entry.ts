@@ -1,16 +1,21 @@
 import { z } from 'zod';
 import { Count, Digest, envelope, Millis, PublicJwk, SubjectText, Token } from './common';
 
+/** `drain`: refuse what is new and let what runs come to its end. A reader who does not know it aborts, which is safe. */
+const InFlightRule = z.literal('drain').optional();
+
 export const FloorOp = z.object({
   op: z.literal('floor'),
   subject: SubjectText,
   generation: Count,
+  in_flight: InFlightRule,
 });
 export const SuspendOp = z.object({
   op: z.literal('suspend'),
   id: Token,
   subject: SubjectText,
   level: z.string().max(512).optional(),
+  in_flight: InFlightRule,
 });
 export const LiftOp = z.object({ op: z.literal('lift'), id: Token });
 export const KeyOp = z.object({

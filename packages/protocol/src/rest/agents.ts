@@ -34,6 +34,8 @@ export const Because = z.object({
   kill_id: z.string(),
   action: z.enum(['kill', 'suspend', 'complete']),
   subject: z.object({ kind: z.string(), id: z.string() }),
+  /** Of a suspension: `deny_all` unless it says otherwise. */
+  level: z.string().optional(),
 });
 export type Because = z.infer<typeof Because>;
 

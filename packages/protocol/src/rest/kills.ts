@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { AgentState, InitiatorRef } from './agents';
 import { Id, ListOf, ListQuery, Timestamp } from './common';
 import { EpMode } from '../messages/common';
 
@@ -8,11 +9,23 @@ export const SubjectRef = z.strictObject({
 });
 export type SubjectRef = z.infer<typeof SubjectRef>;
 
+/**
+ * What an order names: `{kind, id}`, or what stands for it. A human by what the identity provider calls them; a credential by
+ * its token (expired ones too); `{kind: "ref", id: "k:v"}` and `{kind: "trace", id}` stand for the agents that carry it.
+ */
+export const SubjectAsked = z.union([
+  SubjectRef,
+  z.strictObject({ kind: z.literal('token'), token: z.string().min(1).max(32_768) }),
+  z.strictObject({ kind: z.literal('initiator'), ...InitiatorRef.shape }),
+  z.strictObject({ kind: z.literal('initiator'), id: InitiatorRef }),
+]);
+export type SubjectAsked = z.infer<typeof SubjectAsked>;
+
 /** `POST /v1/kills`: `subject` or `subjects`, and why. */
 export const KillRequest = z
   .strictObject({
-    subject: SubjectRef.optional(),
-    subjects: z.array(SubjectRef).min(1).max(1_000).optional(),
+    subject: SubjectAsked.optional(),
+    subjects: z.array(SubjectAsked).min(1).max(1_000).optional(),
     action: z.enum(['kill', 'suspend']).optional(),
     reason: z.string(),
     ticket: z.string().min(1).max(256).optional(),
@@ -38,6 +51,66 @@ export const KillAgentRequest = z.strictObject({
   ticket: z.string().min(1).max(256).optional(),
 });
 export type KillAgentRequest = z.infer<typeof KillAgentRequest>;
+
+/** `POST /v1/agents/:id/suspend`. */
+export const SuspendAgentRequest = KillAgentRequest.extend({
+  expires_in: z.string().max(32).optional(),
+  level: z.string().max(512).optional(),
+});
+export type SuspendAgentRequest = z.infer<typeof SuspendAgentRequest>;
+
+/** `POST /v1/kills/:id/lift` and `/escalate`. */
+export const ReasonRequest = z.strictObject({ reason: z.string() });
+export type ReasonRequest = z.infer<typeof ReasonRequest>;
+
+/** `POST /v1/subjects/:kind/:id/reinstate`: names every standing kill of the subject. */
+export const ReinstateRequest = z.strictObject({
+  kill_id: z.string().max(64).optional(),
+  kill_ids: z.array(z.string().max(64)).min(1).max(1_000).optional(),
+  reason: z.string(),
+});
+export type ReinstateRequest = z.infer<typeof ReinstateRequest>;
+
+export const ReinstateReply = z.object({
+  subject: SubjectRef,
+  /** What is issued from now on carries it; older credentials and descendants stay dead. `null` for what has none. */
+  generation: z.number().int().nullable(),
+  released: z.array(Id('kill')),
+  reason: z.string(),
+  created_at: Timestamp,
+  created_by: z.object({ id: z.string(), name: z.string(), kind: z.string() }),
+});
+export type ReinstateReply = z.infer<typeof ReinstateReply>;
+
+/** `POST /v1/kills/preview`: what the order would cover at this moment. */
+export const KillPlan = z.object({
+  subjects: z.array(SubjectRef),
+  resolved: z.unknown().optional(),
+  not_found: z.array(z.object({ kind: z.string(), id: z.string() })),
+  counts: z.object({
+    agents: z.number().int(),
+    credentials: z.number().int(),
+    grants: z.number().int(),
+  }),
+  /** At most 500; `counts` has them all. Living ones only. */
+  agents: z.array(
+    z.object({
+      id: Id('agent'),
+      name: z.string(),
+      parent_id: Id('agent').nullable(),
+      depth: z.number().int(),
+      state: AgentState,
+      initiator: z.string(),
+    }),
+  ),
+  /** Agents outside the plan that hold a credential derived from one inside: it dies, they live on by another lineage. */
+  keep_another_lineage: z.array(z.object({ id: Id('agent'), name: z.string() })),
+  matched: z.number().int().optional(),
+  nearest: z.array(z.string()).optional(),
+  /** Send it as `if_plan_hash`: the kill is refused (409 `plan_changed`) when it would cover anything else. */
+  plan_hash: z.string(),
+});
+export type KillPlan = z.infer<typeof KillPlan>;
 
 export const KillState = z.enum(['committed', 'partial', 'contained', 'emergency']);
 export type KillState = z.infer<typeof KillState>;
@@ -65,6 +138,12 @@ export const Containment = z.object({
 });
 export type Containment = z.infer<typeof Containment>;
 
+const Released = z.object({
+  at: Timestamp,
+  by: z.object({ id: z.string(), name: z.string(), kind: z.string() }),
+  reason: z.string(),
+});
+
 export const Kill = z.object({
   id: Id('kill'),
   state: KillState,
@@ -81,7 +160,26 @@ export const Kill = z.object({
   summary: z.string(),
   warnings: z.array(z.string()),
   not_found: z.array(z.object({ kind: z.string(), id: z.string() })).optional(),
-  resolved: z.unknown().optional(),
+  /** What the order named, and the subjects that it stood for, where the two differ. */
+  resolved: z.array(z.object({ asked: z.unknown(), subjects: z.array(SubjectRef) })).optional(),
+  /** For initiators, labels, tools and upstreams, which need not be known: agents that it touches now. */
+  matched: z.number().int().optional(),
+  /** When nothing matched: known names close to the one given. */
+  nearest: z.array(z.string()).optional(),
+  level: z.string().nullable().optional(),
+  in_flight: z.enum(['abort', 'drain']).optional(),
+  /** When the suspension lifts itself, or the hold on new roots ends. */
+  expires_at: Timestamp.nullable().optional(),
+  hold_until: Timestamp.nullable().optional(),
+  lifted: Released.nullable().optional(),
+  /** The suspension became this kill. */
+  escalated: Released.nullable().optional(),
+  /** A later reinstatement released this kill. */
+  reinstated: Released.nullable().optional(),
+  /** Roots that the same service started for the same initiator since. */
+  came_back: z.object({ agents: z.number().int(), ids: z.array(Id('agent')) }).optional(),
+  /** Spawns and mints that the control plane has refused because of it. */
+  refused_since: z.number().int().optional(),
   cascade: z.object({
     state: z.enum(['pending', 'running', 'done']),
     agents: z.number().int().nullable(),

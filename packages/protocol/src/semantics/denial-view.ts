@@ -1,3 +1,4 @@
+import { stopsCalls } from './level';
 import { isBelowFloor, type Lineage } from './lineage';
 
 /** Why a lineage is refused. `terminal` means killed: no waiting and no new login helps. */
@@ -82,7 +83,7 @@ export class DenialView {
     for (const killId of this.stoppedBy.get(subject) ?? [])
       return { subject, killId, terminal: true };
     for (const [killId, level] of this.suspendedBy.get(subject) ?? [])
-      return { subject, killId, terminal: false, level };
+      if (stopsCalls(level)) return { subject, killId, terminal: false, level };
     return null;
   }
 

@@ -1,5 +1,6 @@
 export * from './containment';
 export * from './denial-view';
+export * from './level';
 export * from './lineage';
 export * from './position';
 export * from './scope';
