@@ -41,7 +41,8 @@ export async function startControlPlane(
   const dataDir = config.dataDir ?? defaultDataDir();
   const embedded = await startStores(config, dataDir, log);
   try {
-    const app = await compose(config, await storesOf(config, dataDir, embedded), log);
+    const stores = await storesOf(config, dataDir, embedded);
+    const app = await compose({ ...config, dataDir }, stores, log);
     const { url, bootstrapKey } = await open(app, config, dataDir).catch(async (error: unknown) => {
       await app.close();
       throw error;

@@ -1,6 +1,7 @@
 import { Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import { ProblemError } from '@sever/protocol';
+import { isDatabaseAway } from '../database/reach';
 import { Authenticator } from './authenticator';
 import { POLICY, type AuthenticatedRequest, type Policy } from './policy';
 import type { Principal, RoleName } from './principal';
@@ -20,9 +21,18 @@ export class AccessGuard implements CanActivate {
       throw new ProblemError('forbidden', 'This route has no access policy.');
     if ('public' in policy) return true;
     const request = context.switchToHttp().getRequest<AuthenticatedRequest>();
+    request.arrivedAt = performance.now();
     const lane = policy.stops ? 'kill' : 'usual';
-    const principal = await this.authenticator.authenticate(request.raw.rawHeaders, lane);
-    await this.authenticator.refuseDead(principal, policy.asksForAuthority ?? false, lane);
+    const principal = await this.authenticator.authenticate(
+      request.raw.rawHeaders,
+      lane,
+      policy.knownKeys,
+    );
+    await this.authenticator
+      .refuseDead(principal, policy.asksForAuthority ?? false, lane)
+      .catch((error: unknown) => {
+        throw policy.knownKeys && isDatabaseAway(error) ? withoutTheTree(error) : error;
+      });
     if (!policy.roles.some((role) => holds(principal, role)))
       throw new ProblemError(
         'forbidden',
@@ -31,6 +41,16 @@ export class AccessGuard implements CanActivate {
     request.principal = principal;
     return true;
   }
+}
+
+/** What an agent may touch is read from the tree, and whether it still may. */
+function withoutTheTree(cause: unknown): ProblemError {
+  return new ProblemError(
+    'unavailable',
+    "The database cannot be reached, and an agent's token orders nothing without it. Use the bootstrap key, or the key of a person or a playbook.",
+    {},
+    { cause },
+  );
 }
 
 export function holds(principal: Principal, role: RoleName): boolean {

@@ -1,11 +1,13 @@
 import { Global, Module } from '@nestjs/common';
-import { APP_GUARD } from '@nestjs/core';
+import { APP_GUARD, APP_INTERCEPTOR } from '@nestjs/core';
 import { AccessGuard } from './access.guard';
 import { AccessStore } from './access.store';
 import { Authenticator } from './authenticator';
+import { AuthorityDeadline } from './authority-deadline';
 import { Cursors } from './cursors';
 import { KeyStore } from './key.store';
 import { KeysController } from './keys.controller';
+import { KnownKeys } from './known-keys';
 import { PolicyCheck } from './policy-check';
 import { Tenants } from './tenants';
 import { TokenAuthenticator } from './token-authenticator';
@@ -18,10 +20,12 @@ import { TokenAuthenticator } from './token-authenticator';
     Authenticator,
     Cursors,
     KeyStore,
+    KnownKeys,
     PolicyCheck,
     Tenants,
     TokenAuthenticator,
     { provide: APP_GUARD, useClass: AccessGuard },
+    { provide: APP_INTERCEPTOR, useClass: AuthorityDeadline },
   ],
   exports: [Authenticator, Cursors, Tenants],
 })

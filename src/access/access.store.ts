@@ -11,23 +11,45 @@ export interface KeyRow {
   name: string;
   valid: boolean;
   stale_use: boolean;
+  /** Milliseconds since the Unix epoch; `null` for a key that does not expire. */
+  expires_at: number | null;
 }
 
 const KEY_BY_HASH = `
   SELECT 'api' AS source, tenant, id, principal_id AS owner_id, role, name,
          revoked_at IS NULL AND expires_at > now() AS valid,
-         last_used_at IS NULL OR last_used_at < now() - interval '1 minute' AS stale_use
+         last_used_at IS NULL OR last_used_at < now() - interval '1 minute' AS stale_use,
+         floor(extract(epoch FROM expires_at) * 1000)::float8 AS expires_at
   FROM api_key WHERE hash = $1
   UNION ALL
   SELECT 'enrolment', tenant, id, id, 'enroller', name, revoked_at IS NULL AND expires_at > now(),
-         last_used_at IS NULL OR last_used_at < now() - interval '1 minute'
+         last_used_at IS NULL OR last_used_at < now() - interval '1 minute',
+         floor(extract(epoch FROM expires_at) * 1000)::float8
   FROM enrolment_key WHERE hash = $1
   UNION ALL
-  SELECT 'access', tenant, id, id, 'enforcement_point', name, revoked_at IS NULL, false
+  SELECT 'access', tenant, id, id, 'enforcement_point', name, revoked_at IS NULL, false, NULL
   FROM enforcement_point WHERE access_key_hash = $1`;
+
+/** Keys that may stop something by themselves. What a service may stop depends on the tree, so its keys are left out. */
+const VALID_KEYS = `
+  SELECT hash, tenant, id, principal_id AS owner_id, role, name,
+         floor(extract(epoch FROM expires_at) * 1000)::float8 AS expires_at
+  FROM api_key WHERE revoked_at IS NULL AND expires_at > now() AND role <> 'service'
+  ORDER BY last_used_at DESC NULLS LAST LIMIT 10000`;
 
 /** Orders to stop are authenticated over connections of their own, whatever agents are doing. */
 export type Lane = 'usual' | 'kill';
+
+export interface ValidKeyRow {
+  hash: Buffer;
+  tenant: string;
+  id: string;
+  owner_id: string;
+  role: string;
+  name: string;
+  /** Milliseconds since the Unix epoch. */
+  expires_at: number;
+}
 
 export interface DenialRow {
   subject: string;
@@ -46,6 +68,11 @@ export class AccessStore {
   async keyByHash(hash: Buffer, lane: Lane): Promise<KeyRow | undefined> {
     const [row] = await this.ask<KeyRow>(lane, KEY_BY_HASH, [hash]);
     return row;
+  }
+
+  /** Over all tenants. */
+  async validKeys(): Promise<ValidKeyRow[]> {
+    return this.work.querySystem<ValidKeyRow>(VALID_KEYS);
   }
 
   /** `last_used_at` is kept to the minute, so that a busy key is not a hot row. */

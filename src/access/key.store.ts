@@ -3,6 +3,7 @@ import { newId, ProblemError, type CreateApiKey, type CreateEnrolmentKey } from 
 import { IsNull, MoreThan, type FindOptionsWhere } from 'typeorm';
 import { UnitOfWork } from '../database/unit-of-work';
 import { ApiKeyEntity, EnrolmentKeyEntity, PrincipalEntity } from './api-key.entity';
+import { KnownKeys } from './known-keys';
 import type { KeyPrincipal } from './principal';
 import { hashSecretKey, newSecretKey } from './secret-keys';
 
@@ -16,7 +17,10 @@ export interface Page {
 /** Issues, lists and ends the secrets of callers. A secret is shown once, and only its hash is kept. */
 @Injectable()
 export class KeyStore {
-  constructor(private readonly work: UnitOfWork) {}
+  constructor(
+    private readonly work: UnitOfWork,
+    private readonly known: KnownKeys,
+  ) {}
 
   async createApiKey(
     by: KeyPrincipal,
@@ -91,6 +95,7 @@ export class KeyStore {
       );
       if (affected) await audit(manager.query.bind(manager), by, 'key.revoke', { key_id: id });
     });
+    this.known.forget(id);
   }
 
   private columns(

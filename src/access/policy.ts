@@ -13,6 +13,13 @@ export type Policy =
       readonly asksForAuthority?: boolean;
       /** An order to stop something: it does not queue behind agent traffic. */
       readonly stops?: boolean;
+      /** While the database is away, a key that was valid when it was last seen is enough here. */
+      readonly knownKeys?: boolean;
+      /**
+       * An enforcement point hears and answers here: also while it is being killed, so that it can confirm that, and also
+       * while the database is away.
+       */
+      readonly listens?: boolean;
     };
 
 /** Declares who may call a route: `@Access('responder', 'lead')`. */
@@ -24,7 +31,15 @@ export const AccessForAuthority = (...roles: RoleName[]) =>
 
 /** A route by which something is stopped. */
 export const AccessToStop = (...roles: RoleName[]) =>
-  SetMetadata(POLICY, { roles, stops: true } satisfies Policy);
+  SetMetadata(POLICY, { roles, stops: true, knownKeys: true } satisfies Policy);
+
+/** A route by which an order to stop is followed; it answers without the database too. */
+export const AccessToFollow = (...roles: RoleName[]) =>
+  SetMetadata(POLICY, { roles, knownKeys: true } satisfies Policy);
+
+/** A route by which an enforcement point hears what to refuse, and answers. */
+export const AccessToListen = (role: 'enforcement_point') =>
+  SetMetadata(POLICY, { roles: [role], listens: true } satisfies Policy);
 
 /** Anybody may call it: health, public keys, documents. */
 export const Public = () => SetMetadata(POLICY, { public: true } satisfies Policy);
@@ -34,6 +49,8 @@ export const READERS = ['responder', 'lead', 'auditor', 'playbook', 'admin'] as 
 
 export interface AuthenticatedRequest extends FastifyRequest {
   principal?: Principal;
+  /** Monotonic milliseconds of this process when the request was taken up: what its deadlines count from. */
+  arrivedAt?: number;
 }
 
 /** The verified caller. */

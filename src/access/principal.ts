@@ -28,6 +28,8 @@ export interface AgentPrincipal {
   readonly lineage: Lineage;
   /** May call tools, but neither spawn, mint, exchange nor kill. */
   readonly toolsOnly: boolean;
+  /** `kid` of the key that signed its token: dead with the key. */
+  readonly signingKey: string;
 }
 
 export interface EnforcementPointPrincipal {
@@ -35,6 +37,8 @@ export interface EnforcementPointPrincipal {
   readonly tenant: string;
   readonly id: string;
   readonly name: string;
+  /** `ending`: killed, and it has neither confirmed that nor had its time to. `ended`: killed. */
+  readonly standing: 'live' | 'ending' | 'ended';
 }
 
 export interface EnrollerPrincipal {

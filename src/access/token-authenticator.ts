@@ -8,6 +8,7 @@ import {
   TokenClaims,
 } from '@sever/protocol';
 import { decodeProtectedHeader, importJWK, jwtVerify, type CryptoKey, type JWK } from 'jose';
+import { isDatabaseAway } from '../database/reach';
 import { Issuer } from '../signing/issuer';
 import { SigningKeys } from '../signing/signing-keys';
 import type { AgentPrincipal } from './principal';
@@ -26,7 +27,10 @@ export class TokenAuthenticator {
 
   /** @throws ProblemError `unauthenticated`, with one constant message whatever is wrong with the token. */
   async authenticate(token: string): Promise<AgentPrincipal> {
-    const claims = await this.verify(token).catch(() => null);
+    const claims = await this.verify(token).catch((error: unknown) => {
+      if (isDatabaseAway(error)) throw error;
+      return null;
+    });
     const agent = claims && (claims.act?.sub ?? claims.sub);
     const family = claims && idOfKind(claims.lin, 'family');
     if (
@@ -47,7 +51,30 @@ export class TokenAuthenticator {
       familyId: family,
       lineage: claims.lin,
       toolsOnly: claims.use === 'tools',
+      signingKey: decodeProtectedHeader(token).kid as string,
     };
+  }
+
+  /**
+   * The credential behind a token of this tenant, for whoever wants it dead: the signature must hold, but it may have
+   * expired, be for another audience, or belong to somebody long killed. `null` when it is not ours.
+   */
+  async credentialOf(tenant: string, token: string): Promise<string | null> {
+    try {
+      const { kid } = decodeProtectedHeader(token);
+      const key = kid === undefined ? null : await this.publicKey(tenant, kid);
+      if (key === null) return null;
+      const { payload } = await jwtVerify(token, key, {
+        algorithms: ['EdDSA'],
+        typ: TOKEN_TYP,
+        currentDate: new Date(0),
+        clockTolerance: Number.MAX_SAFE_INTEGER / 1_000,
+      });
+      const claims = TokenClaims.parse(payload);
+      return claims.tid === tenant ? claims.jti : null;
+    } catch {
+      return null;
+    }
   }
 
   private async verify(token: string): Promise<TokenClaims | null> {

@@ -24,6 +24,8 @@ export async function connectDataSources(
       extra: {
         options: `-c role=sever_${role} -c jit=off -c statement_timeout=15000 -c idle_in_transaction_session_timeout=5000`,
         connectionTimeoutMillis: 2_000,
+        // A frozen server does not keep its own statement timeout.
+        query_timeout: 16_000,
       },
     });
   const sources = { app: open('app'), system: open('system') };

@@ -5,7 +5,17 @@ const APPLICATION = 'sever-kill';
 /** How long a kill waits for the fence or the head of the stream before whoever holds it is terminated. */
 const PATIENCE_MS = 1_000;
 const RETRY_MS = 250;
+/** Nobody listens there, or whoever does takes no orders: it starts up, shuts down, or has crashed. */
+const REFUSED = /^(ECONNREFUSED|57P0[123])$/;
 const READERS = 4;
+/** A connection that takes longer will not come while a kill can wait for it. */
+const CONNECT_WITHIN_MS = 1_500;
+/**
+ * A server that says nothing for so long is given up with its connection, and the order is sent again over another under
+ * the same id: if the first one happens after all, the second finds it.
+ */
+const ANSWER_WITHIN_MS = 10_000;
+const READ_WITHIN_MS = 2_000;
 
 /**
  * Terminates whoever a kill waits for, through any chain of waiters; other kills are left alone, for what they wait for
@@ -29,6 +39,7 @@ export class KillPool {
   private readonly pool: Pool;
   private readonly readers: Pool;
   private terminator: Client | undefined;
+  private readonly refusalListeners = new Set<() => void>();
 
   constructor(
     private readonly databaseUrl: string,
@@ -41,6 +52,8 @@ export class KillPool {
       max: this.size,
       min: 1,
       idleTimeoutMillis: 0,
+      connectionTimeoutMillis: CONNECT_WITHIN_MS,
+      query_timeout: ANSWER_WITHIN_MS,
       options: '-c role=sever_app -c synchronous_commit=on -c jit=off',
     });
     this.readers = new Pool({
@@ -48,6 +61,8 @@ export class KillPool {
       application_name: `${APPLICATION}-reads`,
       max: READERS,
       idleTimeoutMillis: 0,
+      connectionTimeoutMillis: CONNECT_WITHIN_MS,
+      query_timeout: READ_WITHIN_MS,
       options: '-c role=sever_system -c statement_timeout=15000 -c jit=off',
     });
     for (const pool of [this.pool, this.readers])
@@ -58,7 +73,7 @@ export class KillPool {
 
   /** One autocommit statement; whoever holds what it needs is terminated after a second. */
   async query<T extends object>(sql: string, parameters: unknown[]): Promise<T[]> {
-    const client = await this.pool.connect();
+    const client = await this.connect();
     const watch = this.watch(client);
     try {
       const { rows } = await client.query<T>(sql, parameters);
@@ -79,6 +94,12 @@ export class KillPool {
   async read<T extends object>(sql: string, parameters: unknown[]): Promise<T[]> {
     const { rows } = await this.readers.query<T>(sql, parameters);
     return rows;
+  }
+
+  /** Told when a kill finds nobody listening where the database was. @returns how to stop listening */
+  onRefused(listener: () => void): () => void {
+    this.refusalListeners.add(listener);
+    return () => this.refusalListeners.delete(listener);
   }
 
   /** Opens every connection and rehearses a kill on it. One that fails costs the first kill some milliseconds. */
@@ -104,6 +125,16 @@ export class KillPool {
   async close(): Promise<void> {
     await Promise.all([this.pool.end(), this.readers.end()]);
     await this.terminator?.end();
+  }
+
+  private async connect(): Promise<PoolClient> {
+    try {
+      return await this.pool.connect();
+    } catch (error) {
+      if (REFUSED.test(String((error as { code?: unknown }).code)))
+        for (const listener of [...this.refusalListeners]) listener();
+      throw error;
+    }
   }
 
   private watch(client: PoolClient): { stop(): void } {
@@ -137,6 +168,8 @@ export class KillPool {
         );
     } catch (error) {
       this.log.error({ err: error }, 'could not free the way for a waiting kill');
+      void this.terminator?.end().catch(() => undefined);
+      this.terminator = undefined;
     }
   }
 
@@ -146,6 +179,8 @@ export class KillPool {
         connectionString: this.databaseUrl,
         application_name: 'sever-terminator',
         statement_timeout: 2_000,
+        connectionTimeoutMillis: CONNECT_WITHIN_MS,
+        query_timeout: 2_500,
       });
       client.on('error', () => (this.terminator = undefined));
       await client.connect();

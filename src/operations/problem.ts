@@ -2,6 +2,7 @@ import { HttpException } from '@nestjs/common';
 import { problem, ProblemError, type Problem, type ProblemCode } from '@sever/protocol';
 import { ZodSerializationException, ZodValidationException } from 'nestjs-zod';
 import type { ZodError } from 'zod';
+import { isDatabaseAway } from '../database/reach';
 
 /** Errors of the framework and the database in our own terms. */
 export function toProblem(error: unknown): Problem {
@@ -17,7 +18,7 @@ export function toProblem(error: unknown): Problem {
   // U+0000 in a path or a query; bodies that hold it are refused when they are read.
   if (databaseCode === '22021' || databaseCode === '22P05')
     return problem('bad_request', 'A value holds a character that cannot be stored.');
-  if (isConnectionLost(error))
+  if (isDatabaseAway(error))
     return problem('unavailable', 'The database cannot be reached; try again in a second.');
   return internal();
 }
@@ -57,15 +58,6 @@ function fromZod(error: ZodError): Problem {
 function statusOf(error: unknown): number | undefined {
   const status = (error as { statusCode?: unknown } | null)?.statusCode;
   return typeof status === 'number' ? status : undefined;
-}
-
-function isConnectionLost(error: unknown): boolean {
-  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
-  return (
-    ['ECONNREFUSED', 'ECONNRESET', '57P02', '57P03', '08006', '08003', '53300'].includes(
-      String(code),
-    ) || /Connection terminated|timeout exceeded when trying to connect/.test(String(message))
-  );
 }
 
 function internal(): Problem {

@@ -9,6 +9,7 @@ import {
   type CryptoKey,
   type JWK,
 } from 'jose';
+import { isDatabaseAway, within } from '../database/reach';
 import { UnitOfWork } from '../database/unit-of-work';
 import { Sealer } from './sealer';
 
@@ -30,12 +31,15 @@ interface KeyRow {
 
 /** How long the public keys of a tenant are trusted to be the present ones. */
 const CACHE_MS = 30_000;
+const READ_WITHIN_MS = 1_000;
 
 /** Ed25519 keys per tenant and purpose, sealed at rest; `kid` is the RFC 7638 thumbprint. */
 @Injectable()
 export class SigningKeys {
   private readonly live = new Map<string, Promise<SigningKey>>();
   private readonly public = new Map<string, { at: number; keys: Promise<PublicJwk[]> }>();
+  /** What the database said last, for as long as it says nothing more. */
+  private readonly lastKnown = new Map<string, PublicJwk[]>();
 
   constructor(
     private readonly work: UnitOfWork,
@@ -54,7 +58,7 @@ export class SigningKeys {
     return key;
   }
 
-  /** Public keys that verifiers may meet: next, live and previous. */
+  /** Public keys that verifiers may meet: next, live and previous; the last known ones while the database is away. */
   publicKeys(tenant: string, purpose: KeyPurpose): Promise<PublicJwk[]> {
     const name = `${tenant}/${purpose}`;
     const cached = this.public.get(name);
@@ -66,11 +70,18 @@ export class SigningKeys {
       );
       // What does not exist is not remembered: the tenant may be one that a stranger's token made up.
       if (rows.length === 0) this.public.delete(name);
-      return rows.map((row) => row.public_jwk);
+      const found = rows.map((row) => row.public_jwk);
+      if (found.length > 0) this.lastKnown.set(name, found);
+      return found;
     });
-    keys.catch(() => this.public.delete(name));
-    this.public.set(name, { at: performance.now(), keys });
-    return keys;
+    const answer = within(READ_WITHIN_MS, keys).catch((error: unknown) => {
+      this.public.delete(name);
+      const known = this.lastKnown.get(name);
+      if (known === undefined || !isDatabaseAway(error)) throw error;
+      return known;
+    });
+    this.public.set(name, { at: performance.now(), keys: answer });
+    return answer;
   }
 
   /** Token keys of every tenant, for the public key set. */
