@@ -223,7 +223,7 @@ class SkipsUnknown extends DenialRules {
 
 /** Passes over an op that it does not know. */
 export class SkipsUnknownOps extends Machine {
-  protected override readonly denials = new SkipsUnknown(this.view);
+  protected override readonly denials = new SkipsUnknown(this.view, this.emergencies);
 }
 
 class Quiet extends DenialRules {
@@ -238,7 +238,7 @@ class Quiet extends DenialRules {
 
 /** Denies the next call, and lets the present one run. */
 export class LetsCallsRun extends Machine {
-  protected override readonly denials = new Quiet(this.view);
+  protected override readonly denials = new Quiet(this.view, this.emergencies);
 }
 
 class Deaf extends DenialRules {
@@ -249,7 +249,7 @@ class Deaf extends DenialRules {
 
 /** Waits for the database. */
 export class IgnoresEmergencies extends Machine {
-  protected override readonly denials = new Deaf(this.view);
+  protected override readonly denials = new Deaf(this.view, this.emergencies);
 }
 
 class Reopening extends DenialRules {
@@ -261,7 +261,7 @@ class Reopening extends DenialRules {
 
 /** A late or replayed emergency denies again what its order has closed. */
 export class ReopensEmergencies extends Machine {
-  protected override readonly denials = new Reopening(this.view);
+  protected override readonly denials = new Reopening(this.view, this.emergencies);
 }
 
 class NeverLifts extends DenialRules {
@@ -272,7 +272,7 @@ class NeverLifts extends DenialRules {
 
 /** Leaves a lift to the next snapshot. */
 export class IgnoresLifts extends Machine {
-  protected override readonly denials = new NeverLifts(this.view);
+  protected override readonly denials = new NeverLifts(this.view, this.emergencies);
 }
 
 class BlindWatch extends PulseWatch {

@@ -20,6 +20,7 @@ export interface AccessKeeperOptions {
   readonly intake: Intake;
   readonly tokenKeys: KeyRing;
   readonly streamKeys: KeyRing;
+  readonly haltKeys: KeyRing;
   readonly timers: Timers;
   readonly logger: Logger;
 }
@@ -52,7 +53,7 @@ export class AccessKeeper {
   }
 
   private async refresh(): Promise<void> {
-    const { logger, transport, tokenKeys, streamKeys } = this.options;
+    const { logger, transport, tokenKeys, streamKeys, haltKeys } = this.options;
     this.waitMs = Math.min(LOST_MAX_MS, this.waitMs * 2);
     // Armed before asking: `found()` during the question ends the search.
     this.cancel = this.options.timers.after(this.waitMs, () => void this.refresh());
@@ -60,13 +61,16 @@ export class AccessKeeper {
       const now = await this.current();
       await tokenKeys.pin(now.token_keys);
       await streamKeys.pin(now.stream_keys);
+      await haltKeys.pin(now.halt_keys);
       if (!this.stopped) await transport.useAccess(now.nats);
     } catch (error) {
       logger.warn({ error: String(error) }, 'cut off from the broker and the control plane');
     }
   }
 
-  private async current(): Promise<Pick<EnrolReply, 'nats' | 'token_keys' | 'stream_keys'>> {
+  private async current(): Promise<
+    Pick<EnrolReply, 'nats' | 'token_keys' | 'stream_keys' | 'halt_keys'>
+  > {
     const { controlPlane, keys, self, intake, enrolled } = this.options;
     try {
       return await controlPlane.self(this.accessKey);

@@ -70,11 +70,36 @@ export function standingDenial(
   return boundary === null ? null : { code: 'tool_suspended', denial: boundary };
 }
 
+/** What cuts a call that runs already: as `standingDenial`, without the orders that let it drain. */
+export function standingCut(
+  { lineage }: VerifiedToken,
+  context: CallContext,
+  view: DenialView,
+): StandingDenial | null {
+  const denial = view.cut(lineage);
+  if (denial !== null)
+    return { code: denial.terminal ? 'agent_revoked' : 'agent_suspended', denial };
+  for (const subject of boundarySubjects(context)) {
+    const boundary = view.cutBySuspension(subject);
+    if (boundary !== null) return { code: 'tool_suspended', denial: boundary };
+  }
+  return null;
+}
+
 function boundaryDenial(context: CallContext, view: DenialView): Denial | null {
   const tool = context.tool === undefined ? null : view.suspensionOf(`tool:${context.tool}`);
   if (tool !== null) return tool;
   const upstream = upstreamOf(context);
   return upstream === undefined ? null : view.suspensionOf(`upstream:${upstream}`);
+}
+
+/** The tool and its upstream, as far as the call names them. */
+export function boundarySubjects(context: CallContext): string[] {
+  const upstream = upstreamOf(context);
+  return [
+    ...(context.tool === undefined ? [] : [`tool:${context.tool}`]),
+    ...(upstream === undefined ? [] : [`upstream:${upstream}`]),
+  ];
 }
 
 /** The upstream that a call goes to, if it names one. */

@@ -6,18 +6,19 @@ import {
   type Entry,
   type KnownOp,
 } from '@sever/protocol';
+import type { EmergencyBook } from './emergency-book';
 import type { Effect } from './machine-events';
 
-const REMEMBERED_ORDERS = 10_000;
 const MAX_NACKS = 1_000;
 
 /** What an entry does to the view. Denials merge without order; a lift and a new key wait for their turn. */
 export class DenialRules {
   private nacked: { seq: number; error: string }[] = [];
-  /** `kill_id subject` of orders that are in force, so that a late or replayed emergency does not reopen them. */
-  private readonly inForce = new Set<string>();
 
-  constructor(private readonly view: DenialView) {}
+  constructor(
+    private readonly view: DenialView,
+    private readonly emergencies: EmergencyBook,
+  ) {}
 
   /** The part of an entry that is safe out of order: to deny early is harmless. */
   deny(entry: Entry): Effect[] {
@@ -29,6 +30,7 @@ export class DenialRules {
           generation: op.generation,
           killId: entry.kill_id,
           keepUntil: keepUntil(op.subject, entry.at),
+          ...(op.in_flight === 'drain' && { cutBelow: 0 }),
         });
         return this.denied(entry, op.subject);
       case 'suspend':
@@ -37,6 +39,7 @@ export class DenialRules {
           level: op.level,
           epoch: entry.epoch,
           seq: entry.seq,
+          ...(op.in_flight === 'drain' && { drain: true }),
         });
         return this.denied(entry, op.subject);
       case 'key':
@@ -63,15 +66,15 @@ export class DenialRules {
   denyKey(op: Pick<KnownOp & { op: 'key' }, 'purpose' | 'kid'>, killId: string): Effect[] {
     const { purpose, kid } = op;
     const effects: Effect[] = [{ type: 'key', purpose, kid, state: 'dead', jwk: null }];
-    if (purpose === 'stream') return effects;
+    if (purpose !== 'token') return effects;
     this.view.stopInEmergency(killId, `signing_key:${kid}`);
     return [...effects, { type: 'abort', subjects: [`signing_key:${kid}`] }];
   }
 
-  emergency({ kill_id: killId, subjects }: Emergency): Effect[] {
-    const open = subjects.filter((subject) => !this.inForce.has(`${killId} ${subject}`));
-    for (const subject of open) this.view.stopInEmergency(killId, subject);
-    return open.length === 0 ? [] : [{ type: 'abort', subjects: open }];
+  /** What an emergency or a halt stops anew. */
+  emergency(order: Pick<Emergency, 'kill_id' | 'subjects' | 'not_after'>): Effect[] {
+    const subjects = this.emergencies.announce(order);
+    return subjects.length === 0 ? [] : [{ type: 'abort', subjects }];
   }
 
   nacks(): { seq: number; error: string }[] {
@@ -96,10 +99,7 @@ export class DenialRules {
 
   /** An emergency closes for one subject only once that subject's own denial is in force. */
   private denied(entry: Entry, subject: string): Effect[] {
-    this.view.closeEmergency(entry.kill_id, subject);
-    this.inForce.add(`${entry.kill_id} ${subject}`);
-    if (this.inForce.size > REMEMBERED_ORDERS)
-      this.inForce.delete(this.inForce.values().next().value ?? '');
+    this.emergencies.applied(entry.kill_id, subject);
     return [{ type: 'abort', subjects: [subject] }];
   }
 }

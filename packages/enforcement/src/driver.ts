@@ -8,15 +8,18 @@ import {
   type SnapshotRequest,
 } from '@sever/protocol';
 import type { Clock, Instant, Timers } from './clock';
+import type { EmergencyKeeper } from './emergency-keeper';
 import type { InFlight } from './in-flight';
 import type { Intake } from './intake';
 import type { KeyDirectory } from './key-directory';
 import type { KeyRing } from './key-ring';
+import { learnKey } from './learn-key';
 import type { Machine } from './machine';
 import type { Alarm, Effect, MachineEvent, ReceiptBody } from './machine-events';
 import { receiveSnapshot } from './receive-snapshot';
+import { takeHalt } from './take-halt';
 import type { Transport, TransportListener } from './transport';
-import type { Logger } from './types';
+import type { HaltOutcome, Logger } from './types';
 
 /** More unread messages than this are dropped; the sequence shows the gap, and a snapshot closes it. */
 const MAX_BACKLOG = 10_000;
@@ -46,6 +49,8 @@ export interface DriverOptions {
   readonly keys: KeyDirectory;
   readonly tokenKeys: KeyRing;
   readonly streamKeys: KeyRing;
+  readonly haltKeys: KeyRing;
+  readonly keeper: EmergencyKeeper;
   readonly clock: Clock;
   readonly timers: Timers;
   readonly logger: Logger;
@@ -121,6 +126,18 @@ export class Driver implements TransportListener {
     });
   }
 
+  /** A halt that somebody brings, by whatever road. It does not queue: what it denies merges with all else in any order. */
+  async halt(jws: string): Promise<HaltOutcome> {
+    const signed = await this.options.intake.halt(jws);
+    if (signed === null) return { outcome: 'refused', why: 'not_signed' };
+    return await takeHalt(signed, this.options, (event) => this.handle(event));
+  }
+
+  /** A call that an order lets drain has ended. */
+  drained(): void {
+    this.enqueue(() => this.handle({ type: 'drained' }));
+  }
+
   connected(): void {
     this.options.onConnection(true);
     this.enqueue(() => this.handle({ type: 'connected' }));
@@ -177,6 +194,8 @@ export class Driver implements TransportListener {
         return pulse === null ? undefined : this.handle({ type: 'pulse', pulse });
       }
       case 'emergency': {
+        const text = intake.text(bytes);
+        if (text !== null && intake.saysHalt(text)) return void (await this.halt(text));
         const emergency = await intake.emergency(bytes);
         return emergency === null ? undefined : this.handle({ type: 'emergency', emergency });
       }
@@ -223,7 +242,7 @@ export class Driver implements TransportListener {
           inFlight.cut(effect.killId);
           break;
         case 'key':
-          this.learnKey(effect);
+          learnKey(effect, this.options);
           break;
         case 'request_snapshot':
           void this.requestSnapshot(effect.nonce);
@@ -238,19 +257,17 @@ export class Driver implements TransportListener {
           this.receipt = effect.body;
           void this.report();
           break;
+        case 'keep':
+          this.options.keeper.keep(effect.emergencies);
+          break;
         case 'alarm':
           this.alarm(effect.alarm);
           break;
       }
   }
 
-  private learnKey({ purpose, kid, state, jwk }: Extract<Effect, { type: 'key' }>): void {
-    const ring = purpose === 'token' ? this.options.tokenKeys : this.options.streamKeys;
-    if (state === 'dead') ring.kill(kid);
-    else if (jwk !== null) ring.set(kid, jwk);
-  }
-
   private alarm(alarm: Alarm): void {
+    if (alarm.kind === 'halt') return this.options.onAlarm(alarm);
     const error = new Error(`the enforcement point refuses everything: ${alarm.detail}`);
     for (const waiter of this.readyWaiters.splice(0)) waiter(error);
     this.options.onAlarm(alarm);
@@ -353,7 +370,7 @@ export class Driver implements TransportListener {
     }
   }
 
-  private async sendReceipt({ appliedAt, nacks, ...body }: ReceiptBody): Promise<void> {
+  private async sendReceipt({ appliedAt, nacks, halts, ...body }: ReceiptBody): Promise<void> {
     const { keys, transport, inFlight } = this.options;
     const held = this.now().mono - appliedAt;
     const receipt: Receipt = {
@@ -362,6 +379,7 @@ export class Driver implements TransportListener {
       nacks: [...nacks],
       held_ms: Math.min(MAX_HELD_MS, Math.max(0, held)),
       in_flight: inFlight.counts(),
+      ...(halts.length > 0 && { halts: [...halts] }),
     };
     const signed = await keys.signer.sign(typOf('receipt'), receipt);
     // Dark since it was asked for: this boot vouches for nothing any more.

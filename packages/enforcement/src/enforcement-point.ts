@@ -1,12 +1,14 @@
-import { DEFAULT_AUDIENCE, newId, type EnrolReply } from '@sever/protocol';
+import { DEFAULT_AUDIENCE, newId, type EnrolReply, type HaltState } from '@sever/protocol';
 import { AccessKeeper } from './access-keeper';
 import { systemClock, systemTimers, type Instant } from './clock';
 import { decide } from './decide';
 import { Driver, newNonce, sha256 } from './driver';
+import { EmergencyKeeper } from './emergency-keeper';
 import { ControlPlane } from './enrol';
 import { InFlight, type CallKind, type TrackedCall } from './in-flight';
 import { Intake } from './intake';
 import { KeyDirectory } from './key-directory';
+import type { KeptEmergency } from './kept-emergencies';
 import { KeyRing } from './key-ring';
 import { Machine } from './machine';
 import type { Alarm } from './machine-events';
@@ -21,6 +23,7 @@ import {
   type Decision,
   type Denied,
   type EnforcementState,
+  type HaltOutcome,
   type Logger,
 } from './types';
 import type { VerifiedToken } from './verified-token';
@@ -48,6 +51,7 @@ export class EnforcementPoint {
   private readonly clock = systemClock;
   private readonly tokenKeys = new KeyRing();
   private readonly streamKeys = new KeyRing();
+  private readonly haltKeys = new KeyRing();
   private readonly bootId = newId('boot');
   private readonly alarmListeners: ((alarm: Alarm) => void)[] = [];
   private readonly machine: Machine;
@@ -76,16 +80,21 @@ export class EnforcementPoint {
       enrolmentKeyId: enrolled.enrolment_key_id,
       bootId,
       mode,
+      kept: keys.kept,
       sha256,
       random: Math.random,
       nonce: newNonce,
     });
     this.verifier = new TokenVerifier({ tenant, issuer, audience, keys: tokenKeys });
-    this.inFlight = new InFlight({ clock, timers, abort, mayRelay: () => this.mayRelay() });
+    this.inFlight = new InFlight({
+      ...{ clock, timers, abort, mayRelay: () => this.mayRelay() },
+      onDrained: () => this.driver.drained(),
+    });
     this.intake = new Intake({
       tenant,
       ep,
       streamKeys,
+      haltKeys: this.haltKeys,
       leaseKey: Buffer.from(enrolled.lease_key, 'base64url'),
     });
     const seed = keys.natsSeed;
@@ -100,6 +109,7 @@ export class EnforcementPoint {
       intake,
       tokenKeys,
       streamKeys,
+      haltKeys: this.haltKeys,
       timers,
       logger,
     });
@@ -116,6 +126,8 @@ export class EnforcementPoint {
       keys,
       tokenKeys,
       streamKeys,
+      haltKeys: this.haltKeys,
+      keeper: new EmergencyKeeper((emergencies) => keys.keepEmergencies(emergencies), logger),
       clock,
       timers,
       logger,
@@ -194,6 +206,16 @@ export class EnforcementPoint {
     return await Promise.race([running, rejectedOnAbort(call.signal)]);
   }
 
+  /**
+   * Takes a kill order signed by a halt key, which needs neither control plane nor lease. Resolves once it is enforced
+   * and written down.
+   *
+   * @param jws as `sever halt sign` makes it
+   */
+  async halt(jws: string): Promise<HaltOutcome> {
+    return await this.driver.halt(jws);
+  }
+
   state(): EnforcementState {
     const at = this.driver.look();
     const { id, tenant } = this.enrolled;
@@ -211,6 +233,7 @@ export class EnforcementPoint {
       leaseLeftMs: this.machine.leaseLeftMs(at),
       inFlight: this.inFlight.size,
       staleAdmissions: this.staleAdmissions,
+      halts: haltStates(this.machine.emergencies.entries()),
       darkBecause: this.machine.darkBecause,
     };
   }
@@ -220,7 +243,10 @@ export class EnforcementPoint {
     return { ...this.intake.rejected, ...this.machine.dropped };
   }
 
-  /** Told when it goes dark: diverged from the control plane, revoked, or no longer alone with its keys. */
+  /**
+   * Told when it goes dark (diverged from the control plane, revoked, or no longer alone with its keys), and when a halt
+   * is used.
+   */
   onAlarm(listener: (alarm: Alarm) => void): void {
     this.alarmListeners.push(listener);
   }
@@ -238,6 +264,9 @@ export class EnforcementPoint {
     await this.keys.enter(this.bootId);
     await this.tokenKeys.pin(this.enrolled.token_keys);
     await this.streamKeys.pin(this.enrolled.stream_keys);
+    await this.keys.recallHaltKeys(this.haltKeys);
+    await this.haltKeys.pin(this.enrolled.halt_keys);
+    await this.keys.keepHaltKeys(this.haltKeys);
     this.access.lost();
     this.transport.start(this.driver).catch((error: unknown) => {
       this.settings.logger.warn({ error: String(error) }, 'the broker cannot be reached');
@@ -309,7 +338,12 @@ export class EnforcementPoint {
 
   private alarm(alarm: Alarm): void {
     if (alarm.kind === 'stopped') return;
-    this.settings.logger.error({ alarm }, 'the enforcement point refuses everything');
+    this.settings.logger.error(
+      { alarm },
+      alarm.kind === 'halt'
+        ? 'a halt was used: it is enforced without the control plane'
+        : 'the enforcement point refuses everything',
+    );
     for (const listener of this.alarmListeners)
       try {
         listener(alarm);
@@ -318,6 +352,19 @@ export class EnforcementPoint {
         this.settings.logger.error({ error: String(error), alarm }, 'an alarm listener failed');
       }
   }
+}
+
+function haltStates(kept: readonly KeptEmergency[]): HaltState[] {
+  return kept.flatMap(({ killId, open, notAfter, halt }) =>
+    halt === undefined
+      ? []
+      : [
+          {
+            ...{ kill_id: killId, subjects: [...open], reason: halt.reason, kid: halt.kid },
+            ...{ issued_at: halt.issuedAt, not_after: notAfter, committed: halt.committed },
+          },
+        ],
+  );
 }
 
 async function rejectedOnAbort(signal: AbortSignal): Promise<never> {

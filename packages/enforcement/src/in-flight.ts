@@ -1,6 +1,6 @@
 import type { DenialView, InFlightCounts } from '@sever/protocol';
 import type { Clock, Timers } from './clock';
-import { refusal, standingDenial, upstreamOf } from './decide';
+import { boundarySubjects, refusal, standingCut, standingDenial } from './decide';
 import { RefusedError, type CallContext, type Denied, type InFlightCall } from './types';
 import type { VerifiedToken } from './verified-token';
 
@@ -19,6 +19,8 @@ export interface InFlightOptions {
   readonly abort: 'stream' | 'signal' | 'none';
   /** Read at each look at `held`: a process that was stopped must not relay a byte before its timers run again. */
   readonly mayRelay: () => boolean;
+  /** A call that an order lets drain has ended: what receipts say of it has changed. */
+  readonly onDrained?: () => void;
 }
 
 interface Aborted {
@@ -33,6 +35,8 @@ export class InFlight {
   private readonly calls = new Set<TrackedCall>();
   private readonly bySubject = new Map<string, Set<TrackedCall>>();
   private readonly unsettled = new Map<TrackedCall, Aborted>();
+  /** Calls that are denied, and that every order against them lets come to their own end; by the order that counts them. */
+  private readonly draining = new Map<TrackedCall, string>();
   private readonly byKill = new Map<string, { aborted: number; completed: number }>();
   private endListeners: (() => void)[] = [];
   private serial = 0;
@@ -96,7 +100,8 @@ export class InFlight {
     const counts: Record<string, InFlightCounts> = {};
     for (const [killId, { aborted, completed }] of this.byKill)
       counts[killId] = { aborted, completed, uncontrolled: 0 };
-    for (const { killId } of this.unsettled.values()) {
+    const running = [...this.unsettled.values()].map(({ killId }) => killId);
+    for (const killId of [...running, ...this.draining.values()]) {
       const counted = killId === null ? undefined : counts[killId];
       if (counted !== undefined) counted.uncontrolled += 1;
     }
@@ -134,7 +139,15 @@ export class InFlight {
   ended(call: TrackedCall, outcome: Outcome): void {
     this.forget(call);
     const aborted = this.unsettled.get(call);
-    if (aborted !== undefined) {
+    const drained = this.draining.get(call);
+    if (drained !== undefined) {
+      this.draining.delete(call);
+      const counted = this.byKill.get(drained);
+      // A lease that lapsed may have cut it before its own end.
+      if (counted !== undefined) counted[call.signal.aborted ? outcome : 'completed'] += 1;
+      this.unsettled.delete(call);
+      this.options.onDrained?.();
+    } else if (aborted !== undefined) {
       this.unsettled.delete(call);
       const counted = aborted.killId === null ? undefined : this.byKill.get(aborted.killId);
       if (counted !== undefined) counted[outcome] += 1;
@@ -146,10 +159,18 @@ export class InFlight {
 
   private abortIfDenied(call: TrackedCall, view: DenialView): void {
     if (this.isAccountedFor(call)) return;
-    const stopped = standingDenial(call.verified, call.context, view);
-    if (stopped === null) return;
+    const stopped = standingCut(call.verified, call.context, view);
+    if (stopped === null) return this.letDrain(call, view);
     this.awaitEnd(call, stopped.denial.killId);
     call.abort(refusal(stopped.code, false, stopped.denial));
+  }
+
+  private letDrain(call: TrackedCall, view: DenialView): void {
+    if (this.draining.has(call)) return;
+    const denied = standingDenial(call.verified, call.context, view);
+    if (denied === null) return;
+    this.account(denied.denial.killId);
+    this.draining.set(call, denied.denial.killId);
   }
 
   /** One that a hold or a lapse has told to stop, and that still runs, is the next kill's to account for. */
@@ -162,12 +183,17 @@ export class InFlight {
     // Told twice that it must end: its time runs from the first.
     if (killId === null && this.unsettled.has(call)) return;
     if (killId !== null) {
-      if (!this.byKill.has(killId)) this.byKill.set(killId, { aborted: 0, completed: 0 });
-      if (this.byKill.size > REMEMBERED_KILLS)
-        this.byKill.delete(this.byKill.keys().next().value ?? '');
+      this.account(killId);
+      this.draining.delete(call);
     }
     const grace = this.options.abort === 'none' ? 0 : SETTLE_MS;
     this.unsettled.set(call, { killId, until: this.options.clock.monotonic() + grace });
+  }
+
+  private account(killId: string): void {
+    if (!this.byKill.has(killId)) this.byKill.set(killId, { aborted: 0, completed: 0 });
+    if (this.byKill.size > REMEMBERED_KILLS)
+      this.byKill.delete(this.byKill.keys().next().value ?? '');
   }
 
   private forget(call: TrackedCall): void {
@@ -194,12 +220,7 @@ export class TrackedCall implements InFlightCall {
     readonly kind: CallKind,
     private readonly inFlight: InFlight,
   ) {
-    const upstream = upstreamOf(context);
-    this.subjects = [
-      ...verified.lineage.map(([subject]) => subject),
-      ...(context.tool === undefined ? [] : [`tool:${context.tool}`]),
-      ...(upstream === undefined ? [] : [`upstream:${upstream}`]),
-    ];
+    this.subjects = [...verified.lineage.map(([subject]) => subject), ...boundarySubjects(context)];
   }
 
   get signal(): AbortSignal {

@@ -1,9 +1,12 @@
-import { compactVerify, type CompactVerifyGetKey } from 'jose';
+import { compactVerify, decodeProtectedHeader, type CompactVerifyGetKey } from 'jose';
 import {
   Emergency,
   Entry,
+  Halt,
   LEASE_TYP,
   LeaseReply,
+  MAX_HALT_BYTES,
+  MAX_HALT_MS,
   MAX_MESSAGE_BYTES,
   Pulse,
   RangeReply,
@@ -12,7 +15,7 @@ import {
   typOf,
 } from '@sever/protocol';
 import type { KeyRing } from './key-ring';
-import type { SignedEntry } from './machine-events';
+import type { SignedEntry, SignedHalt } from './machine-events';
 
 /** A manifest lists up to 10,000 hashes, so it may be larger than other messages. */
 const MAX_MANIFEST_BYTES = 1_024 * 1_024;
@@ -26,6 +29,7 @@ export interface IntakeOptions {
   readonly tenant: string;
   readonly ep: string;
   readonly streamKeys: KeyRing;
+  readonly haltKeys: KeyRing;
   /** Key of this enforcement point's lease replies. */
   readonly leaseKey: Uint8Array;
 }
@@ -56,6 +60,24 @@ export class Intake {
 
   async emergency(bytes: Uint8Array): Promise<Emergency | null> {
     return (await this.signed(this.text(bytes), 'emergency', Emergency))?.message ?? null;
+  }
+
+  /** Is this, by what it says of itself, a halt? They come on the subject of emergencies. */
+  saysHalt(jws: string): boolean {
+    try {
+      return decodeProtectedHeader(jws).typ === typOf('halt');
+    } catch {
+      return false;
+    }
+  }
+
+  async halt(jws: string): Promise<SignedHalt | null> {
+    const text = jws.trim();
+    const signed = await this.signed(text, 'halt', Halt, MAX_HALT_BYTES, this.options.haltKeys);
+    if (signed === null) return null;
+    const { message: halt } = signed;
+    if (halt.not_after - halt.issued_at > MAX_HALT_MS) return this.reject('halt_too_long');
+    return { halt, jws: text, kid: decodeProtectedHeader(text).kid ?? '' };
   }
 
   async manifest(text: string): Promise<SnapshotManifest | null> {
@@ -106,11 +128,12 @@ export class Intake {
     type: string,
     schema: Schema<T>,
     max = MAX_MESSAGE_BYTES,
+    keys = this.options.streamKeys,
   ): Promise<{ message: T; payload: Uint8Array } | null> {
     if (jws === null) return null;
     if (jws.length > max) return this.reject('too_large');
     const byKid: CompactVerifyGetKey = (header) => {
-      const key = header.kid === undefined ? undefined : this.options.streamKeys.get(header.kid);
+      const key = header.kid === undefined ? undefined : keys.get(header.kid);
       if (key === undefined) throw new Error('unknown key');
       return key;
     };

@@ -1,10 +1,12 @@
-import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { chmod, mkdir, open, readFile, rename } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { createUser, fromSeed } from '@nats-io/nkeys';
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, importJWK, type JWK } from 'jose';
 import type { PublicJwk } from '@sever/protocol';
 import { systemClock, systemTimers } from './clock';
 import { DirectoryLock, LockHeldError } from './directory-lock';
+import { keptEmergenciesIn, NOTHING_KEPT, type KeptEmergencies } from './kept-emergencies';
+import type { KeyRing } from './key-ring';
 import { retry } from './retry';
 import { Signer } from './signer';
 
@@ -29,6 +31,9 @@ export class KeyDirectory {
     readonly natsPublicKey: string,
     readonly natsSeed: Uint8Array,
     private boots: string[],
+    /** Emergencies and halts that an earlier process wrote down. */
+    readonly kept: KeptEmergencies,
+    private readonly haltKeys: ReturnType<KeyRing['contents']>,
   ) {}
 
   /** @throws when another process holds the directory, or it cannot be read or made */
@@ -46,7 +51,23 @@ export class KeyDirectory {
       const natsSeed = encoder.encode(seed.trim());
       const natsPublicKey = fromSeed(natsSeed).getPublicKey();
       const boots = bootsIn(await readOrMake(join(path, 'boots.json'), () => '[]'));
-      return new KeyDirectory(path, lock, signer, publicKey, natsPublicKey, natsSeed, boots);
+      const kept = await readKept(join(path, 'emergencies.json'));
+      const haltKeys = JSON.parse(
+        await readOrMake(join(path, 'halt-keys.json'), () => '{"live":[],"dead":[]}'),
+      ) as ReturnType<KeyRing['contents']>;
+      return new KeyDirectory(
+        ...([
+          path,
+          lock,
+          signer,
+          publicKey,
+          natsPublicKey,
+          natsSeed,
+          boots,
+          kept,
+          haltKeys,
+        ] as const),
+      );
     } catch (error) {
       await lock.release();
       throw error;
@@ -70,6 +91,21 @@ export class KeyDirectory {
   async replaced(predecessor: string, bootId: string): Promise<void> {
     this.boots = this.boots.filter((boot) => boot !== predecessor);
     await this.write([...this.boots, bootId]);
+  }
+
+  /** Puts the halt keys that an earlier process knew into the ring, the dead ones first. */
+  async recallHaltKeys(ring: KeyRing): Promise<void> {
+    for (const kid of this.haltKeys.dead) ring.kill(kid);
+    await ring.pin(this.haltKeys.live);
+  }
+
+  /** Resolves once the disk has it: a restart after a power cut denies it still. */
+  async keepEmergencies(emergencies: KeptEmergencies): Promise<void> {
+    await replaceFile(join(this.path, 'emergencies.json'), JSON.stringify(emergencies));
+  }
+
+  async keepHaltKeys(ring: KeyRing): Promise<void> {
+    await replaceFile(join(this.path, 'halt-keys.json'), JSON.stringify(ring.contents()));
   }
 
   onLockLost(listener: () => void): void {
@@ -119,10 +155,35 @@ async function readOrMake(file: string, make: () => string | Promise<string>): P
   return text;
 }
 
-/** A crash leaves the old file or the new one, never half of one. */
+async function readKept(file: string): Promise<KeptEmergencies> {
+  const text = await readOrMake(file, () => JSON.stringify(NOTHING_KEPT));
+  try {
+    return keptEmergenciesIn(text);
+  } catch (error) {
+    throw new Error(
+      `${file} is not what an enforcement point writes; without it orders may be forgotten. Restore it, or remove it ` +
+        'once the control plane has answered and holds every order.',
+      { cause: error },
+    );
+  }
+}
+
+/** A crash leaves the old file or the new one, never half of one; when it resolves, the disk has the new one. */
 async function replaceFile(file: string, text: string): Promise<void> {
-  await writeFile(`${file}.new`, text, { mode: 0o600 });
+  const whole = await open(`${file}.new`, 'w', 0o600);
+  try {
+    await whole.writeFile(text);
+    await whole.sync();
+  } finally {
+    await whole.close();
+  }
   await rename(`${file}.new`, file);
+  const folder = await open(dirname(file), 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
 }
 
 async function newSigningKey(): Promise<string> {

@@ -27,6 +27,14 @@ export class KeyRing {
     this.keys.delete(kid);
   }
 
+  /** What a restart needs to know again; also the dead, which no list of living keys names. */
+  contents(): { readonly live: PublicJwk[]; readonly dead: string[] } {
+    const live = [...this.keys.values()].map(
+      ({ x }) => ({ kty: 'OKP', crv: 'Ed25519', x }) as const,
+    );
+    return { live, dead: [...this.dead] };
+  }
+
   /** Keys as enrolment gives them; `kid` is computed, not believed. */
   async pin(jwks: readonly PublicJwk[]): Promise<void> {
     for (const jwk of jwks) {

@@ -1,6 +1,8 @@
 import type {
   Emergency,
   Entry,
+  Halt,
+  KeyPurpose,
   LeaseReply,
   Mode,
   Pulse,
@@ -8,6 +10,13 @@ import type {
   SnapshotItem,
   SnapshotManifest,
 } from '@sever/protocol';
+import type { KeptEmergencies } from './kept-emergencies';
+
+export interface SignedHalt {
+  readonly halt: Halt;
+  readonly jws: string;
+  readonly kid: string;
+}
 
 export interface SignedEntry {
   readonly entry: Entry;
@@ -22,6 +31,9 @@ export type MachineEvent =
   | ({ readonly type: 'entry' } & SignedEntry)
   | { readonly type: 'pulse'; readonly pulse: Pulse }
   | { readonly type: 'emergency'; readonly emergency: Emergency }
+  | ({ readonly type: 'halt' } & SignedHalt)
+  /** A call that an order lets drain has come to its end. */
+  | { readonly type: 'drained' }
   | {
       readonly type: 'snapshot';
       readonly manifest: SnapshotManifest;
@@ -48,10 +60,13 @@ export interface ReceiptBody {
   readonly digest: string;
   readonly nacks: readonly { readonly seq: number; readonly error: string }[];
   readonly appliedAt: number;
+  /** Halts that the control plane is still to be told of, as they were signed. */
+  readonly halts: readonly string[];
 }
 
+/** `halt`: somebody used a halt key. All others: it refuses everything from now on. */
 export interface Alarm {
-  readonly kind: 'divergence' | 'revoked' | 'lock_lost' | 'stopped';
+  readonly kind: 'divergence' | 'revoked' | 'lock_lost' | 'stopped' | 'halt';
   readonly detail: string;
 }
 
@@ -84,11 +99,13 @@ export type Effect =
     }
   | {
       readonly type: 'key';
-      readonly purpose: 'token' | 'stream';
+      readonly purpose: KeyPurpose;
       readonly kid: string;
       readonly state: 'next' | 'live' | 'dead';
       readonly jwk: PublicJwk | null;
     }
+  /** Write this down whole, in place of what was written before. */
+  | { readonly type: 'keep'; readonly emergencies: KeptEmergencies }
   | { readonly type: 'alarm'; readonly alarm: Alarm };
 
 export interface MachineOptions {
@@ -97,6 +114,8 @@ export interface MachineOptions {
   readonly enrolmentKeyId?: string | undefined;
   readonly bootId: string;
   readonly mode: Mode;
+  /** What an earlier boot of the same key directory wrote down. */
+  readonly kept?: KeptEmergencies | undefined;
   /** SHA-256 over the parts, one after the other. */
   readonly sha256: (...parts: Uint8Array[]) => Uint8Array;
   /** In [0, 1). */

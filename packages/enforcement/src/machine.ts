@@ -25,11 +25,16 @@ export class Machine extends StreamFollower {
 
   handle(event: MachineEvent, at: Instant): Effect[] {
     this.effects = [];
-    if (this.dark !== null) return this.effects;
+    // A halt outlives this process, which may be dark for a reason that a restart ends.
+    if (this.dark !== null)
+      return event.type === 'halt' || event.type === 'emergency'
+        ? this.keepInTheDark(event, at)
+        : this.effects;
     this.observeClock(at);
     // Before a renewal in this very event: work that found itself held meanwhile is told so, and then of the release.
     this.watchLease(at);
     this.dispatch(event, at);
+    this.keepEmergencies();
     this.watchSelf();
     this.watchLease(at);
     this.runDue(at);
@@ -103,7 +108,11 @@ export class Machine extends StreamFollower {
       case 'pulse':
         return this.onPulse(event.pulse, at);
       case 'emergency':
-        return this.onEmergency(event.emergency);
+        return this.onEmergency(event.emergency, at);
+      case 'halt':
+        return this.onHalt(event, at);
+      case 'drained':
+        return this.reportSoon(at);
       case 'snapshot':
         return this.onSnapshot(event, at);
       case 'snapshot_failed':
@@ -253,8 +262,23 @@ export class Machine extends StreamFollower {
     this.receipts.sent(at.mono);
     const { epoch, applied, digest } = this.chain;
     const appliedAt = this.receipts.appliedAt ?? at.mono;
-    const body = { epoch, applied, digest, nacks: this.denials.nacks(), appliedAt };
+    const halts = this.haltReports.next();
+    const body = { epoch, applied, digest, nacks: this.denials.nacks(), appliedAt, halts };
     this.emit({ type: 'receipt', body });
+  }
+
+  /** Whatever an event has opened, closed or outlived, a restart must find it so. */
+  protected keepEmergencies(): void {
+    this.emergencies.reconcile();
+    this.emergencies.forget(this.signedNow);
+    const emergencies = this.emergencies.takeChange(this.signedNow);
+    if (emergencies !== null) this.emit({ type: 'keep', emergencies });
+  }
+
+  private keepInTheDark(event: MachineEvent, at: Instant): Effect[] {
+    this.dispatch(event, at);
+    this.keepEmergencies();
+    return this.effects;
   }
 
   /** A kill of this enforcement point, or of the key it enrolled with, darkens it until lifted. */

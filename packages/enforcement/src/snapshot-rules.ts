@@ -60,7 +60,11 @@ export class SnapshotRules {
       seq,
       floors: pick(items, 'f', ([, subject, generation, keepUntil, killId]) => [
         subject,
-        { generation, keepUntil, killId },
+        {
+          ...{ generation, keepUntil, killId },
+          // It does not say how the order was meant: whoever has not heard that from the order itself cuts.
+          ...(view.drains(subject, generation) && { cutBelow: 0 }),
+        },
       ]),
       suspensions: pick(items, 's', ([, id, subject, level, itemSeq]) => [
         id,

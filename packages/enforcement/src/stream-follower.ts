@@ -3,8 +3,17 @@ import type { Instant } from './clock';
 import { CatchUp, type Ask } from './catch-up';
 import { Chain } from './chain';
 import { DenialRules } from './denial-rules';
+import { EmergencyBook } from './emergency-book';
 import { EntryBuffer } from './entry-buffer';
-import type { Alarm, Effect, MachineEvent, MachineOptions, SignedEntry } from './machine-events';
+import { HaltReports } from './halt-reports';
+import type {
+  Alarm,
+  Effect,
+  MachineEvent,
+  MachineOptions,
+  SignedEntry,
+  SignedHalt,
+} from './machine-events';
 import { PulseWatch } from './pulse-watch';
 import { ReceiptSchedule } from './receipt-schedule';
 import { RetrySchedule } from './retry-schedule';
@@ -22,7 +31,9 @@ export abstract class StreamFollower {
   /** Messages that changed nothing, by reason. */
   readonly dropped: Record<string, number> = {};
   /** The latest time that the control plane signed, in milliseconds; drops floors and bounds `exp`. */
-  signedNow = 0;
+  signedNow: number;
+  readonly emergencies: EmergencyBook;
+  protected readonly haltReports: HaltReports;
   protected readonly buffer = new EntryBuffer();
   protected readonly denials: DenialRules;
   protected readonly receipts: ReceiptSchedule;
@@ -43,7 +54,10 @@ export abstract class StreamFollower {
   constructor(protected readonly options: MachineOptions) {
     const { random } = options;
     this.chain = new Chain(options.sha256);
-    this.denials = new DenialRules(this.view);
+    this.signedNow = options.kept?.now ?? 0;
+    this.emergencies = new EmergencyBook(this.view, options.kept);
+    this.haltReports = new HaltReports(this.emergencies);
+    this.denials = new DenialRules(this.view, this.emergencies);
     this.receipts = new ReceiptSchedule(random);
     this.snapshots = new SnapshotRules(options.bootId);
     this.snapshotRetry = new RetrySchedule({
@@ -116,6 +130,7 @@ export abstract class StreamFollower {
         `entry ${entry.epoch}.${entry.seq} does not follow from what was applied`,
       );
     this.emit(...this.denials.apply(entry));
+    this.emergencies.committed(entry.kill_id);
     this.chain.advance(hash);
     this.receipts.applied(at.mono);
   }
@@ -148,9 +163,31 @@ export abstract class StreamFollower {
     return this.pulses.isReplayed(pulse);
   }
 
-  protected onEmergency(emergency: Emergency): void {
+  protected onEmergency(emergency: Emergency, at: Instant): void {
     if (emergency.not_after < this.signedNow) return this.drop('expired_emergency');
     this.emit(...this.denials.emergency(emergency));
+    this.reportSoon(at);
+  }
+
+  /** Who made it is a key that an admin registered: it needs neither this connection nor a lease to be obeyed. */
+  protected onHalt({ halt, jws, kid }: SignedHalt, at: Instant): void {
+    const { kill_id: killId, reason, issued_at: issuedAt, subjects } = halt;
+    if (halt.not_after < this.signedNow) return this.drop('expired_halt');
+    if (this.emergencies.isResolved(killId)) return this.drop('resolved_halt');
+    const effects = this.denials.emergency(halt);
+    this.emit(...effects);
+    this.emergencies.signed(killId, { jws, kid, reason, issuedAt, committed: false });
+    if (effects.length > 0)
+      this.emit({
+        type: 'alarm',
+        alarm: { kind: 'halt', detail: `${killId} under key ${kid} stops ${subjects.join(', ')}` },
+      });
+    this.reportSoon(at);
+  }
+
+  /** Something that a receipt says has changed, though no entry came. */
+  protected reportSoon(at: Instant): void {
+    if (this.receipts.appliedAt !== null) this.receipts.schedule(at.mono);
   }
 
   // SNAPSHOT and RECONNECT
@@ -202,7 +239,11 @@ export abstract class StreamFollower {
   protected adopt({ manifest, items }: SnapshotEvent, at: Instant): void {
     const newEpoch = manifest.epoch !== this.chain.epoch;
     this.signedNow = Math.max(this.signedNow, manifest.now);
-    this.emit(...this.snapshots.merge(this.view, manifest, items));
+    const opening = items.filter(
+      (item) => item[0] !== 'e' || this.emergencies.mayOpen(item[1], item[2]),
+    );
+    this.emit(...this.snapshots.merge(this.view, manifest, opening));
+    this.emergencies.listed(opening, manifest.now);
     this.chain.jump(manifest.epoch, manifest.seq, manifest.digest);
     this.snapshotHeld = true;
     if (newEpoch) {

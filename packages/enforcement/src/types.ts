@@ -1,4 +1,4 @@
-import type { Mode } from '@sever/protocol';
+import type { HaltState, Mode } from '@sever/protocol';
 
 /** What a call is about, beside who makes it. */
 export interface CallContext {
@@ -91,9 +91,20 @@ export interface EnforcementState {
   readonly leaseLeftMs: number;
   readonly inFlight: number;
   readonly staleAdmissions: number;
+  /** Kill orders that came without the control plane, and that are still open. */
+  readonly halts: readonly HaltState[];
   /** Diverged from the control plane, or itself revoked: refuses everything until an operator acts. */
   readonly darkBecause: string | null;
 }
+
+/**
+ * What became of a halt. `enforced`: what it names is refused from now on; `known`: it was before. `kept`: the disk has
+ * it. `not_signed`: not by a halt key of this tenant that is alive; `expired`: past its `not_after`; `over`: the control
+ * plane has committed it or lifted it since, so it opens nothing any more.
+ */
+export type HaltOutcome =
+  | { readonly outcome: 'enforced' | 'known'; readonly killId: string; readonly kept: boolean }
+  | { readonly outcome: 'refused'; readonly why: 'not_signed' | 'expired' | 'over' };
 
 export interface ConnectOptions {
   /** The control plane, such as `http://127.0.0.1:7400`. */

@@ -34,6 +34,10 @@ const MESSAGES = {
     summary: 'A kill announced before it has a place in the stream.',
     signed: byStreamKey('emergency'),
   },
+  Halt: {
+    summary: 'A kill order that needs no control plane.',
+    signed: { by: 'halt key of the tenant', alg: 'EdDSA', typ: messages.typOf('halt') },
+  },
   SnapshotRequest: {
     summary: 'Enters the roster and asks for everything in force.',
     signed: byEnforcementPoint('snapshot-request'),
@@ -56,6 +60,11 @@ const MESSAGES = {
     summary: 'This boot enforces the stream up to a place.',
     signed: byEnforcementPoint('receipt'),
   },
+  Evidence: {
+    summary: 'Signed entries that a restored database may have forgotten.',
+    signed: byEnforcementPoint('evidence'),
+  },
+  EvidenceReply: { summary: 'The evidence has been looked at, and what was missing is kept.' },
   Leave: {
     summary: 'This boot refuses everything from now on.',
     signed: byEnforcementPoint('leave'),
@@ -66,7 +75,7 @@ type MessageName = keyof typeof MESSAGES;
 const BROADCAST_MESSAGES = {
   stream: ['Entry'],
   pulse: ['Pulse'],
-  emergency: ['Emergency'],
+  emergency: ['Emergency', 'Halt'],
 } as const satisfies Record<(typeof BROADCASTS)[number], readonly MessageName[]>;
 
 const REQUEST_MESSAGES = {
@@ -77,6 +86,7 @@ const REQUEST_MESSAGES = {
   range: { asks: ['RangeRequest'], replies: ['RangeReply'] },
   lease: { asks: ['LeaseRequest'], replies: ['LeaseGrant', 'LeaseRefusal'] },
   receipt: { asks: ['Receipt', 'Leave'], replies: [] },
+  evidence: { asks: ['Evidence'], replies: ['EvidenceReply'] },
 } as const satisfies Record<
   (typeof EP_REQUESTS)[number],
   { asks: readonly MessageName[]; replies: readonly MessageName[] }

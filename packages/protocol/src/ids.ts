@@ -17,6 +17,7 @@ export const ID_PREFIXES = {
   tenant: 'ten',
   audit: 'aud',
   boot: 'bot',
+  haltKey: 'hlt',
 } as const;
 
 export type IdKind = keyof typeof ID_PREFIXES;

@@ -115,6 +115,7 @@ export class ScriptedControlPlane {
     private readonly server: Server,
     readonly streamKey: KeyPair,
     readonly tokenKey: KeyPair,
+    readonly haltKey: KeyPair,
   ) {}
 
   static async start(): Promise<ScriptedControlPlane> {
@@ -130,7 +131,7 @@ export class ScriptedControlPlane {
     });
     const seed = readFileSync(broker.accountSeedFile, 'utf8').trim();
     const server = createServer();
-    const keys = [await newKeyPair(), await newKeyPair()] as const;
+    const keys = [await newKeyPair(), await newKeyPair(), await newKeyPair()] as const;
     const plane = new ScriptedControlPlane(broker, nats, seed, server, ...keys);
     await plane.listen();
     return plane;
@@ -287,6 +288,7 @@ export class ScriptedControlPlane {
       nats: { urls: [this.broker.url], jwt },
       stream_keys: [this.streamKey.jwk],
       token_keys: [this.tokenKey.jwk],
+      halt_keys: [this.haltKey.jwk],
       issuer: this.issuer,
     };
   }

@@ -22,6 +22,9 @@ export const PublicJwk = z.object({
   use: z.literal('sig').optional(),
 });
 export type PublicJwk = z.infer<typeof PublicJwk>;
+/** What a key signs: agents' tokens, the stream, or halts made without the control plane. */
+export const KeyPurpose = z.enum(['token', 'stream', 'halt']);
+export type KeyPurpose = z.infer<typeof KeyPurpose>;
 
 /** `typ` of the JWS that carries a message. */
 export function typOf(type: string): string {

@@ -1,5 +1,14 @@
 import { z } from 'zod';
-import { Count, Digest, envelope, Millis, PublicJwk, SubjectText, Token } from './common';
+import {
+  Count,
+  Digest,
+  envelope,
+  KeyPurpose,
+  Millis,
+  PublicJwk,
+  SubjectText,
+  Token,
+} from './common';
 
 /** `drain`: refuse what is new and let what runs come to its end. A reader who does not know it aborts, which is safe. */
 const InFlightRule = z.literal('drain').optional();
@@ -20,7 +29,7 @@ export const SuspendOp = z.object({
 export const LiftOp = z.object({ op: z.literal('lift'), id: Token });
 export const KeyOp = z.object({
   op: z.literal('key'),
-  purpose: z.enum(['token', 'stream']),
+  purpose: KeyPurpose,
   kid: z.string().max(64),
   state: z.enum(['next', 'live', 'dead']),
   jwk: PublicJwk.optional(),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Count, Digest, envelope, Token } from './common';
+import { MAX_HALT_BYTES, MAX_REPORTED_HALTS } from './halt';
 
 export const InFlightCounts = z.object({
   /** Socket closed, or guarded promise settled. */
@@ -25,6 +26,8 @@ export const Receipt = envelope('receipt').extend({
   in_flight: z.record(Token, InFlightCounts),
   nacks: z.array(z.object({ seq: Count, error: z.string().max(512) })).max(1_000),
   digest: Digest,
+  /** Halts in force here that the control plane has not committed, as they were signed. */
+  halts: z.array(z.string().max(MAX_HALT_BYTES)).max(MAX_REPORTED_HALTS).optional(),
 });
 export type Receipt = z.infer<typeof Receipt>;
 

@@ -6,6 +6,7 @@ import {
   envelope,
   Millis,
   EpMode,
+  KeyPurpose,
   Nonce,
   PublicJwk,
   SubjectText,
@@ -52,7 +53,7 @@ export const SuspensionItem = z.tuple([
 ]);
 export const KeyItem = z.tuple([
   z.literal('k'),
-  z.enum(['token', 'stream']),
+  KeyPurpose,
   z.string().max(64),
   z.enum(['next', 'live', 'dead']),
   PublicJwk.nullable(),

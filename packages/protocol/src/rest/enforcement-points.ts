@@ -27,6 +27,8 @@ export const EnrolReply = z.object({
   nats: NatsAccess,
   stream_keys: z.array(PublicJwk),
   token_keys: z.array(PublicJwk),
+  /** Keys whose halts count; control planes before this release do not send them. */
+  halt_keys: z.array(PublicJwk).default([]),
   issuer: z.string(),
 });
 export type EnrolReply = z.infer<typeof EnrolReply>;
@@ -61,6 +63,7 @@ export const EnforcementPointSelf = z.object({
   nats: NatsAccess,
   stream_keys: z.array(PublicJwk),
   token_keys: z.array(PublicJwk),
+  halt_keys: z.array(PublicJwk).default([]),
   issuer: z.string(),
 });
 export type EnforcementPointSelf = z.infer<typeof EnforcementPointSelf>;

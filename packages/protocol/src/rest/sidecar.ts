@@ -22,6 +22,32 @@ export const CheckReply = z.discriminatedUnion('decision', [
 ]);
 export type CheckReply = z.infer<typeof CheckReply>;
 
+/** One halt that this enforcement point enforces. */
+export const HaltState = z.object({
+  kill_id: z.string(),
+  /** Those that are still refused on the strength of it. */
+  subjects: z.array(z.string()),
+  reason: z.string(),
+  /** Milliseconds since the Unix epoch, as the signer wrote them. */
+  issued_at: z.number(),
+  not_after: z.number(),
+  /** Thumbprint of the halt key. */
+  kid: z.string(),
+  /** The control plane has it in its records. */
+  committed: z.boolean(),
+});
+export type HaltState = z.infer<typeof HaltState>;
+
+/** `POST /halt` of a sidecar; the body is the halt, a JWS. */
+export const HaltReply = z.object({
+  kill_id: z.string(),
+  /** `enforced`: refused from now on; `known`: it was before. */
+  state: z.enum(['enforced', 'known']),
+  /** Written down, so that a restart does not forget it. */
+  kept: z.boolean(),
+});
+export type HaltReply = z.infer<typeof HaltReply>;
+
 /** `GET /state` of a sidecar. */
 export const SidecarState = z.object({
   id: z.string(),
@@ -36,6 +62,8 @@ export const SidecarState = z.object({
   lease_left_ms: z.number(),
   in_flight: z.number().int(),
   stale_admissions: z.number().int(),
+  /** Kill orders that came without the control plane and are still open. */
+  halts: z.array(HaltState).default([]),
   upstreams: z.array(z.object({ name: z.string(), kind: z.string(), url: z.string() })),
 });
 export type SidecarState = z.infer<typeof SidecarState>;

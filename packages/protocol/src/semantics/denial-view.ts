@@ -15,11 +15,18 @@ export interface Floor {
   readonly killId: string;
   /** Milliseconds since the Unix epoch on the database's clock; no token older than the floor lives beyond it. */
   readonly keepUntil: number;
+  /**
+   * Running work of generations below this is cut; absent: below the floor itself. Lower than the floor when an order
+   * said `drain`: what runs comes to its own end.
+   */
+  readonly cutBelow?: number | undefined;
 }
 
 export interface Suspension {
   readonly subject: string;
   readonly level?: string | undefined;
+  /** What runs comes to its own end. */
+  readonly drain?: boolean | undefined;
   readonly epoch: number;
   readonly seq: number;
 }
@@ -87,6 +94,52 @@ export class DenialView {
     return null;
   }
 
+  /**
+   * The first reason to cut work of this lineage that runs already; `null` when nothing, or only orders that let it
+   * drain, stand against it.
+   */
+  cut(lineage: Lineage): Denial | null {
+    let suspended: Denial | null = null;
+    for (const [subject, generation] of lineage) {
+      const floor = this.floors.get(subject);
+      if (floor !== undefined && isBelowFloor(generation, cutBelow(floor)))
+        return { subject, killId: floor.killId, terminal: true };
+      const order = this.cutBySuspension(subject);
+      if (order?.terminal) return order;
+      suspended ??= order;
+    }
+    return suspended;
+  }
+
+  /** As `suspensionOf`, without the suspensions that let running work drain. */
+  cutBySuspension(subject: string): Denial | null {
+    for (const killId of this.stoppedBy.get(subject) ?? [])
+      return { subject, killId, terminal: true };
+    for (const [killId, level] of this.suspendedBy.get(subject) ?? [])
+      if (stopsCalls(level) && !this.suspensions.get(killId)?.get(subject)?.drain)
+        return { subject, killId, terminal: false, level };
+    return null;
+  }
+
+  /** Is that floor known here, and as one that lets running work drain? */
+  drains(subject: string, generation: number): boolean {
+    const floor = this.floors.get(subject);
+    return floor !== undefined && floor.generation >= generation && cutBelow(floor) < generation;
+  }
+
+  /** Does that order stand against the subject, as a floor that names it or as a suspension? */
+  isInForce(killId: string, subject: string): boolean {
+    return (
+      this.floors.get(subject)?.killId === killId ||
+      (this.suspensions.get(killId)?.has(subject) ?? false)
+    );
+  }
+
+  /** Is the emergency open for this subject? */
+  isStopped(killId: string, subject: string): boolean {
+    return this.emergencies.get(killId)?.has(subject) ?? false;
+  }
+
   raiseFloor(subject: string, floor: Floor): void {
     const present = this.floors.get(subject);
     const merged = present === undefined ? floor : mergeFloors(present, floor);
@@ -98,7 +151,9 @@ export class DenialView {
   suspend(id: string, suspension: Suspension): void {
     if (this.lifted.has(id)) return;
     const subjects = this.suspensions.get(id) ?? new Map<string, Suspension>();
-    subjects.set(suspension.subject, suspension);
+    // A snapshot does not say it; whoever heard the order itself knows.
+    const drain = suspension.drain ?? subjects.get(suspension.subject)?.drain;
+    subjects.set(suspension.subject, drain ? { ...suspension, drain } : suspension);
     this.suspensions.set(id, subjects);
     const orders =
       this.suspendedBy.get(suspension.subject) ?? new Map<string, string | undefined>();
@@ -180,7 +235,15 @@ function mergeFloors(a: Floor, b: Floor): Floor {
     a.generation > b.generation || (a.generation === b.generation && a.killId <= b.killId);
   const raised = first ? a : b;
   const keepUntil = Math.max(a.keepUntil, b.keepUntil);
-  return raised.keepUntil === keepUntil ? raised : { ...raised, keepUntil };
+  // Of two orders against one generation, the one that cuts has its way.
+  const below = Math.max(cutBelow(a), cutBelow(b));
+  if (raised.keepUntil === keepUntil && cutBelow(raised) === below) return raised;
+  const { generation, killId } = raised;
+  return { generation, killId, keepUntil, ...(below < generation && { cutBelow: below }) };
+}
+
+function cutBelow({ generation, cutBelow: below }: Floor): number {
+  return below ?? generation;
 }
 
 function forget(
