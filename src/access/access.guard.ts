@@ -3,6 +3,7 @@ import { Reflector } from '@nestjs/core';
 import { ProblemError } from '@sever/protocol';
 import { isDatabaseAway } from '../database/reach';
 import { Authenticator } from './authenticator';
+import { Listeners } from './listeners';
 import { POLICY, type AuthenticatedRequest, type Policy } from './policy';
 import type { Principal, RoleName } from './principal';
 
@@ -12,6 +13,7 @@ export class AccessGuard implements CanActivate {
   constructor(
     private readonly reflector: Reflector,
     private readonly authenticator: Authenticator,
+    private readonly listeners: Listeners,
   ) {}
 
   async canActivate(context: ExecutionContext): Promise<boolean> {
@@ -23,11 +25,10 @@ export class AccessGuard implements CanActivate {
     const request = context.switchToHttp().getRequest<AuthenticatedRequest>();
     request.arrivedAt = performance.now();
     const lane = policy.stops ? 'kill' : 'usual';
-    const principal = await this.authenticator.authenticate(
-      request.raw.rawHeaders,
-      lane,
-      policy.knownKeys,
-    );
+    const { rawHeaders } = request.raw;
+    const principal = policy.listens
+      ? await this.listeners.authenticate(rawHeaders)
+      : await this.authenticator.authenticate(rawHeaders, lane, policy.knownKeys);
     await this.authenticator
       .refuseDead(principal, policy.asksForAuthority ?? false, lane)
       .catch((error: unknown) => {
@@ -38,6 +39,7 @@ export class AccessGuard implements CanActivate {
         'forbidden',
         `This call takes one of the roles ${policy.roles.join(', ')}; use a key that holds one.`,
       );
+    refuseRevoked(principal, policy.listens ?? false);
     request.principal = principal;
     return true;
   }
@@ -50,6 +52,16 @@ function withoutTheTree(cause: unknown): ProblemError {
     "The database cannot be reached, and an agent's token orders nothing without it. Use the bootstrap key, or the key of a person or a playbook.",
     {},
     { cause },
+  );
+}
+
+function refuseRevoked(principal: Principal, listens: boolean): void {
+  if (principal.kind !== 'enforcement_point' || principal.standing === 'live') return;
+  if (listens && principal.standing === 'ending') return;
+  throw new ProblemError(
+    'enforcement_point_revoked',
+    'This enforcement point has been revoked. It must refuse everything; to replace it, enrol with a new key pair.',
+    { terminal: true },
   );
 }
 

@@ -8,6 +8,7 @@ import { Cursors } from './cursors';
 import { KeyStore } from './key.store';
 import { KeysController } from './keys.controller';
 import { KnownKeys } from './known-keys';
+import { Listeners } from './listeners';
 import { PolicyCheck } from './policy-check';
 import { Tenants } from './tenants';
 import { TokenAuthenticator } from './token-authenticator';
@@ -21,6 +22,7 @@ import { TokenAuthenticator } from './token-authenticator';
     Cursors,
     KeyStore,
     KnownKeys,
+    Listeners,
     PolicyCheck,
     Tenants,
     TokenAuthenticator,

@@ -13,22 +13,34 @@ export interface KeyRow {
   stale_use: boolean;
   /** Milliseconds since the Unix epoch; `null` for a key that does not expire. */
   expires_at: number | null;
+  /** Of an enforcement point that is killed: may it still hear and confirm that? */
+  standing: 'live' | 'ending' | 'ended';
 }
+
+/** A killed enforcement point has this long to hear of it here and to confirm it, as it has at the broker. */
+const HEAR = `interval '10 seconds'`;
 
 const KEY_BY_HASH = `
   SELECT 'api' AS source, tenant, id, principal_id AS owner_id, role, name,
          revoked_at IS NULL AND expires_at > now() AS valid,
          last_used_at IS NULL OR last_used_at < now() - interval '1 minute' AS stale_use,
-         floor(extract(epoch FROM expires_at) * 1000)::float8 AS expires_at
+         floor(extract(epoch FROM expires_at) * 1000)::float8 AS expires_at, 'live' AS standing
   FROM api_key WHERE hash = $1
   UNION ALL
   SELECT 'enrolment', tenant, id, id, 'enroller', name, revoked_at IS NULL AND expires_at > now(),
          last_used_at IS NULL OR last_used_at < now() - interval '1 minute',
-         floor(extract(epoch FROM expires_at) * 1000)::float8
+         floor(extract(epoch FROM expires_at) * 1000)::float8, 'live'
   FROM enrolment_key WHERE hash = $1
   UNION ALL
-  SELECT 'access', tenant, id, id, 'enforcement_point', name, revoked_at IS NULL, false, NULL
-  FROM enforcement_point WHERE access_key_hash = $1`;
+  SELECT 'access', tenant, id, id, 'enforcement_point', name, true, false, NULL,
+         CASE WHEN revoked_at IS NULL THEN 'live'
+              WHEN revoked_at > now() - ${HEAR} AND EXISTS (
+                SELECT FROM boot b WHERE b.tenant = e.tenant AND b.ep_id = e.id AND b.left_at IS NULL
+                  AND NOT EXISTS (
+                    SELECT FROM receipt r WHERE r.tenant = b.tenant AND r.boot_id = b.boot_id
+                      AND (r.epoch, r.applied) >= (b.until_epoch, b.until_seq)))
+              THEN 'ending' ELSE 'ended' END
+  FROM enforcement_point e WHERE access_key_hash = $1`;
 
 /** Keys that may stop something by themselves. What a service may stop depends on the tree, so its keys are left out. */
 const VALID_KEYS = `

@@ -30,11 +30,7 @@ export class Authenticator {
    * @param rawHeaders as Node gives them (name, value, name, value…), so that a doubled header is seen.
    * @param known a key that was valid when last seen is enough while the database is away
    */
-  async authenticate(
-    rawHeaders: readonly string[],
-    lane: Lane,
-    known = false,
-  ): Promise<Principal> {
+  async authenticate(rawHeaders: readonly string[], lane: Lane, known = false): Promise<Principal> {
     return this.authenticateBearer(bearer(rawHeaders), lane, known);
   }
 

@@ -29,6 +29,7 @@ import { ReceiptStore } from './receipt.store';
 import { Receipts } from './receipts';
 import { RetireSilentBoots } from './retire';
 import { RosterStore } from './roster.store';
+import { SecondRoadController } from './second-road.controller';
 
 @Global()
 @Module({})
@@ -136,7 +137,7 @@ export class EnforcementModule {
     ];
     return {
       module: EnforcementModule,
-      controllers: [EnforcementPointsController],
+      controllers: [EnforcementPointsController, SecondRoadController],
       providers,
       exports: [Containment, EndUsers, Enrol, EnforcementPointStore],
     };

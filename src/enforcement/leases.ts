@@ -44,15 +44,20 @@ export class Leases {
     this.subscription?.unsubscribe();
   }
 
+  /** Whichever road the question came by. @returns `null` where there is no key to answer under */
+  async give(question: LeaseQuestion): Promise<string | null> {
+    const standing = await this.reads.add(question);
+    if (standing === null) return null;
+    const reply = await this.decide(question, standing);
+    return this.ports.signer.sign(standing.sealedKey, reply);
+  }
+
   private async answer(message: BrokerMessage): Promise<void> {
     const from = requestFrom(message);
     const request = parseMessage(LeaseRequest, message.data, MAX_REQUEST_BYTES);
     if (from === null || request === null || !this.ports.turn.isMine(from.reply)) return;
-    const question = { tenant: from.tenant, ep: from.ep, request };
-    const standing = await this.reads.add(question);
-    if (standing === null) return; // no key to answer under
-    const reply = await this.decide(question, standing);
-    this.ports.broker.publish(from.reply, await this.ports.signer.sign(standing.sealedKey, reply));
+    const reply = await this.give({ tenant: from.tenant, ep: from.ep, request });
+    if (reply !== null) this.ports.broker.publish(from.reply, reply);
   }
 
   private async decide(question: LeaseQuestion, standing: LeaseStanding): Promise<LeaseReply> {

@@ -4,6 +4,7 @@ import { type Broker, type BrokerMessage } from '../broker/broker';
 import { Batcher } from '../stream/batcher';
 import { type BootStore } from '../stream/boot.store';
 import { type EnforcementEvents, type EnforcementAlarm } from '../stream/enforcement-events';
+import type { EpIdentity } from '../stream/ep-request';
 import { type EpSignatures } from '../stream/ep-signatures';
 import { type Replica } from '../stream/replica';
 import { type BootActivity } from './boot-activity';
@@ -24,19 +25,22 @@ export interface ReceiptsPorts {
   readonly log: Logger;
 }
 
+/** `does_not_hold`: signed, and yet no evidence, such as that of a boot that never entered. */
+export type ReceiptOutcome = 'taken' | 'not_signed' | 'does_not_hold';
+
 /**
  * Takes what enforcement points sign about themselves. Who speaks is known from the subject that the broker let them
  * publish on; the signature makes it evidence. Whatever does not hold is dropped: a missing receipt leaves a kill
  * pending, a false one would call it done.
  */
 export class Receipts {
-  private readonly arrived: Batcher<ArrivedReceipt, void>;
+  private readonly arrived: Batcher<ArrivedReceipt, boolean>;
   /** Per boot, the step that was stored last and what it said of calls in flight. */
   private readonly stored = new Map<string, string>();
   private subscription: { unsubscribe(): void } | undefined;
 
   constructor(private readonly ports: ReceiptsPorts) {
-    this.arrived = new Batcher((batch) => this.take(batch));
+    this.arrived = new Batcher((batch) => this.store(batch));
   }
 
   onApplicationBootstrap(): void {
@@ -49,22 +53,36 @@ export class Receipts {
     this.subscription?.unsubscribe();
   }
 
+  /**
+   * Whichever road it came by.
+   *
+   * @param arrivedAt this replica's monotonic clock, milliseconds
+   */
+  async take(from: EpIdentity, jws: string, arrivedAt: number): Promise<ReceiptOutcome> {
+    const said =
+      jws.length > MAX_RECEIPT_BYTES
+        ? null
+        : await this.ports.signatures.verify<typeof Receipt | typeof Leave>(from, jws, SHAPES);
+    if (said === null) {
+      this.alarm('bad_signature', from.tenant, from.ep, 'a receipt that it did not sign');
+      return 'not_signed';
+    }
+    if (said.type === 'leave') {
+      await this.leave(said);
+      return 'taken';
+    }
+    if (this.stored.get(nameOf(said)) === stepOf(said)) {
+      this.ports.activity.touch(said.tenant, said.boot_id);
+      return 'taken';
+    }
+    return (await this.arrived.add({ receipt: said, jws, arrivedAt })) ? 'taken' : 'does_not_hold';
+  }
+
   private async hear({ subject, data }: BrokerMessage): Promise<void> {
     const arrivedAt = this.ports.replica.monotonic();
     const from = requestSender(subject);
     if (from === null || data.length > MAX_RECEIPT_BYTES) return;
-    const jws = Buffer.from(data).toString('latin1');
-    const said = await this.ports.signatures.verify<typeof Receipt | typeof Leave>(
-      from,
-      jws,
-      SHAPES,
-    );
-    if (said === null)
-      return this.alarm('bad_signature', from.tenant, from.ep, 'a receipt that it did not sign');
-    if (said.type === 'leave') return this.leave(said);
-    if (this.stored.get(nameOf(said)) === stepOf(said))
-      return this.ports.activity.touch(said.tenant, said.boot_id);
-    await this.arrived.add({ receipt: said, jws, arrivedAt });
+    await this.take(from, Buffer.from(data).toString('latin1'), arrivedAt);
   }
 
   private async leave({ tenant, ep, boot_id: bootId }: Leave): Promise<void> {
@@ -72,14 +90,16 @@ export class Receipts {
       this.ports.events.boots.next({ tenant, epId: ep, bootId, change: 'left' });
   }
 
-  private async take(batch: readonly ArrivedReceipt[]): Promise<void[]> {
+  /** @returns for each, whether it holds */
+  private async store(batch: readonly ArrivedReceipt[]): Promise<boolean[]> {
     const standings = await this.ports.store.standings(batch);
-    const good = batch.filter(({ receipt }, at) => this.holds(receipt, standings[at] ?? null));
+    const holds = batch.map(({ receipt }, at) => this.holds(receipt, standings[at] ?? null));
+    const good = batch.filter((_, at) => holds[at]);
     if (good.length > 0) {
       await this.ports.store.insert(onceEachStep(good), this.ports.replica.id);
       for (const { receipt } of good) this.tell(receipt);
     }
-    return batch.map(() => undefined);
+    return holds;
   }
 
   private holds(receipt: Receipt, standing: ReceiptStanding | null): boolean {

@@ -1,11 +1,12 @@
 import helmet from '@fastify/helmet';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { ProblemError } from '@sever/protocol';
+import { JWS_CONTENT_TYPE, ProblemError } from '@sever/protocol';
 import { answerUnreadable, answerUnroutable } from './framework-errors';
 import { Metrics } from './metrics';
 import { parseJson } from './parse-json';
 
 const BODY_LIMIT = 64 * 1_024;
+const JWS_LIMIT = 512 * 1_024;
 /** Routes that stop something: in an incident nobody should lose an order to a header. */
 const READS_ANY_CONTENT_TYPE =
   /^(?:POST \/v1\/kills|POST \/v1\/agents\/:id\/(?:kill|suspend)|DELETE \/v1\/enforcement-points\/:id)$/;
@@ -38,6 +39,17 @@ export async function prepareServer(app: NestFastifyApplication): Promise<void> 
       return body === '' ? undefined : parseJson(body as string);
     }, done);
   });
+  // Signed messages; the largest is a receipt.
+  server.addContentTypeParser(
+    JWS_CONTENT_TYPE,
+    { parseAs: 'string', bodyLimit: JWS_LIMIT },
+    (request, body, done) => {
+      settle(() => {
+        if (!request.routeOptions.url?.startsWith('/v1/stream/')) throw unsupported();
+        return body;
+      }, done);
+    },
+  );
   server.addContentTypeParser('*', { parseAs: 'string' }, (_, body, done) => {
     settle(() => {
       if (body !== '') throw unsupported();

@@ -2,10 +2,14 @@ import { isOwnInbox, requestSender } from '@sever/protocol';
 import type { z } from 'zod';
 import type { BrokerMessage } from '../broker/broker';
 
-/** Who asks, as the broker's permissions prove it, and where the answer may go. */
-export interface EpRequestFrom {
+/** An enforcement point, as the broker's permissions or its access key prove it. */
+export interface EpIdentity {
   readonly tenant: string;
   readonly ep: string;
+}
+
+/** Who asks over the broker, and where the answer may go. */
+export interface EpRequestFrom extends EpIdentity {
   readonly reply: string;
 }
 

@@ -10,6 +10,7 @@ import { type StreamStore, type PulseHead } from './stream.store';
 const CROWD = 5;
 const WINDOW_MS_PER_BOOT = 0.2;
 const MAX_WINDOW_MS = 1_000;
+const NEW_MS = 3 * PULSE_INTERVAL_MS;
 
 /** Receipts compete with delivery for the same broker: the more of them there are, the longer they are spread. */
 export function receiptWindowMs(boots: number): number {
@@ -18,6 +19,7 @@ export function receiptWindowMs(boots: number): number {
 
 /** Tells every 500 ms where the head is, so that a lost entry is noticed. */
 export class PulseSource {
+  private readonly told = new Map<string, { readonly jws: string; readonly at: number }>();
   private timer: NodeJS.Timeout | undefined;
   private beating = false;
   private n = 0;
@@ -41,9 +43,16 @@ export class PulseSource {
     clearInterval(this.timer);
   }
 
+  /** The last pulse of this replica as it was signed, unless it is old: for those whom the broker does not reach. */
+  newest(tenant: string): string | null {
+    const pulse = this.told.get(tenant);
+    const isNew = pulse && this.ports.replica.monotonic() - pulse.at < NEW_MS;
+    return isNew ? pulse.jws : null;
+  }
+
   /** Without the database there is nothing to say: a pulse from memory could only repeat itself. */
   private async beat(): Promise<void> {
-    if (this.beating || !this.ports.broker.isConnected()) return;
+    if (this.beating) return;
     this.beating = true;
     try {
       const heads = await this.ports.store.pulseHeads();
@@ -73,6 +82,7 @@ export class PulseSource {
     };
     const text = JSON.stringify(pulse);
     const jws = await this.ports.keys.sign(tenant, 'stream', typOf('pulse'), text);
+    this.told.set(tenant, { jws, at: this.ports.replica.monotonic() });
     this.ports.broker.publish(broadcastSubject('pulse', tenant), jws);
   }
 }

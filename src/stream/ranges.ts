@@ -1,14 +1,12 @@
-import { allRequests, MAX_MESSAGE_BYTES, RangeRequest, type RangeReply } from '@sever/protocol';
+import { allRequests, RangeRequest, type RangeReply } from '@sever/protocol';
 import { type Broker, type BrokerMessage } from '../broker/broker';
 import { parseMessage, requestFrom } from './ep-request';
-import { type SignedEntries } from './signed-entries';
+import { asManyAsFit, type SignedEntries } from './signed-entries';
 import { type StreamStore } from './stream.store';
 import { type Turn } from './turn';
 
 const MAX_REQUEST_BYTES = 1_024;
 const MAX_ENTRIES = 1_000;
-/** Room for the reply's own members and the quotes around each entry. */
-const OVERHEAD_BYTES = 256;
 
 /** Answers who missed entries. The entries are the same signed ones that were published. */
 export class Ranges {
@@ -31,25 +29,17 @@ export class Ranges {
     this.subscription?.unsubscribe();
   }
 
+  /** Whichever road the question came by. */
+  async read(tenant: string, { epoch, from, to }: RangeRequest): Promise<RangeReply> {
+    const found = await this.store.range(tenant, { epoch, from, to }, MAX_ENTRIES);
+    const entries = asManyAsFit(await this.signed.of(tenant, epoch, found.entries));
+    return { type: 'range', v: 1, epoch, entries, compacted: found.compacted };
+  }
+
   private async answer(message: BrokerMessage): Promise<void> {
     const from = requestFrom(message);
     const asked = parseMessage(RangeRequest, message.data, MAX_REQUEST_BYTES);
     if (from === null || asked === null || !this.turn.isMine(from.reply)) return;
-    const found = await this.store.range(from.tenant, asked, MAX_ENTRIES);
-    const signed = await this.signed.of(from.tenant, asked.epoch, found.entries);
-    const reply: RangeReply = {
-      type: 'range',
-      v: 1,
-      epoch: asked.epoch,
-      entries: asManyAsFit(signed),
-      compacted: found.compacted,
-    };
-    this.broker.publish(from.reply, JSON.stringify(reply));
+    this.broker.publish(from.reply, JSON.stringify(await this.read(from.tenant, asked)));
   }
-}
-
-function asManyAsFit(signed: readonly string[]): string[] {
-  let left = MAX_MESSAGE_BYTES - OVERHEAD_BYTES;
-  const end = signed.findIndex((entry) => (left -= entry.length + 3) < 0);
-  return end === -1 ? [...signed] : signed.slice(0, Math.max(1, end));
 }

@@ -1,10 +1,11 @@
 import { comparePositions, type Position } from '@sever/protocol';
 import type { Logger } from 'pino';
 import { type Broker } from '../broker/broker';
+import { type Continuity } from '../database/continuity';
 import { Listener } from '../database/listener';
 import { Lane, type LanePorts } from './lane';
 import { type Sightings } from './sightings';
-import { type StreamStore, type StoredEntry } from './stream.store';
+import { type StreamStore, type StoredEntry, type TenantHead } from './stream.store';
 
 const POLL_MS = 250;
 const READ_LIMIT = 500;
@@ -15,6 +16,7 @@ export interface RelayPorts extends LanePorts {
   readonly broker: Broker;
   readonly store: StreamStore;
   readonly sightings: Sightings;
+  readonly continuity: Continuity;
   readonly databaseUrl: string;
   readonly log: Logger;
 }
@@ -39,7 +41,7 @@ export class Relay {
     this.listener = new Listener(
       ports.databaseUrl,
       STREAM_CHANNEL,
-      (tenant) => void this.catchUp(tenant),
+      (tenant) => void this.notified(tenant),
       ports.log,
     );
   }
@@ -71,11 +73,16 @@ export class Relay {
       .catch((error: unknown) => this.failed(error, tenant));
   }
 
+  /** Without the broker nothing is read to be published, but those who listen over HTTP wait for the news as well. */
+  private async notified(tenant: string): Promise<void> {
+    await (this.ports.broker.isConnected() ? this.catchUp(tenant) : this.look());
+  }
+
   private async look(): Promise<void> {
     if (this.looking || this.closed) return;
     this.looking = true;
     try {
-      const heads = await this.ports.store.heads();
+      const heads = await this.readHeads();
       for (const head of heads) this.ports.sightings.see(head.tenant, head);
       if (!this.ports.broker.isConnected()) return;
       for (const head of heads) {
@@ -88,6 +95,20 @@ export class Relay {
     } finally {
       this.looking = false;
     }
+  }
+
+  /** Heads of a database that has not gone back, or that has opened a new epoch since. */
+  private async readHeads(): Promise<TenantHead[]> {
+    const { continuity, store } = this.ports;
+    const known = continuity.known();
+    const heads = await store.heads();
+    if (!heads.some((head) => isBehind(head, known.get(head.tenant)))) {
+      for (const { tenant, epoch, seq, leaseMs } of heads)
+        continuity.committed(tenant, { epoch, seq, leaseMs });
+      return heads;
+    }
+    await continuity.check();
+    return store.heads();
   }
 
   /** One reader a tenant; who comes meanwhile makes it read once more. */
@@ -167,4 +188,8 @@ export class Relay {
   private failed(error: unknown, tenant: string): void {
     if (!this.closed) this.ports.log.warn({ err: error, tenant }, 'could not read the stream');
   }
+}
+
+function isBehind(head: Position, mark: Position | undefined): boolean {
+  return mark !== undefined && comparePositions(head, mark) < 0;
 }

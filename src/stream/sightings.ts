@@ -1,4 +1,5 @@
 import { comparePositions, type Position } from '@sever/protocol';
+import { Subject } from 'rxjs';
 import type { Replica } from './replica';
 
 /** Longer than the longest lease and its margin (661 s): what is older than that has passed every bound. */
@@ -18,6 +19,8 @@ interface Mark {
  * count from its first look.
  */
 export class Sightings {
+  /** A tenant's stream reaches further than this replica knew. */
+  readonly grown = new Subject<{ readonly tenant: string; readonly position: Position }>();
   private readonly tenants = new Map<string, Mark[]>();
 
   constructor(private readonly replica: Replica) {}
@@ -29,14 +32,8 @@ export class Sightings {
     this.tenants.set(tenant, marks);
     const last = marks.at(-1);
     if (last !== undefined && comparePositions(position, last.position) <= 0) return;
-    // Later, not earlier: a mark that moves forward can only delay the word "dark".
-    if (last !== undefined && now - last.openedAt < GRAIN_MS) {
-      last.position = position;
-      last.at = now;
-      return;
-    }
-    marks.push({ position, at: now, openedAt: now });
-    while ((marks[1]?.at ?? now) < now - KEPT_MS) marks.shift();
+    this.mark(marks, last, position, now);
+    this.grown.next({ tenant, position });
   }
 
   /** Sees the place now if it is new. */
@@ -52,5 +49,16 @@ export class Sightings {
       else from = middle + 1;
     }
     return marks[from]?.at ?? this.replica.monotonic();
+  }
+
+  private mark(marks: Mark[], last: Mark | undefined, position: Position, now: number): void {
+    // Later, not earlier: a mark that moves forward can only delay the word "dark".
+    if (last !== undefined && now - last.openedAt < GRAIN_MS) {
+      last.position = position;
+      last.at = now;
+      return;
+    }
+    marks.push({ position, at: now, openedAt: now });
+    while ((marks[1]?.at ?? now) < now - KEPT_MS) marks.shift();
   }
 }

@@ -4,10 +4,15 @@ import type { StoredEntry } from './stream.store';
 
 const REMEMBERED = 20_000;
 const ENTRY_TYP = typOf('entry');
+/** Room for a reply's own members; each entry in it has two quotes and a comma. */
+const OVERHEAD_BYTES = 512;
 
 /** Signs entries, each once while it is remembered: a storm of range requests costs one signature an entry. */
 export class SignedEntries {
-  private readonly signed = new Map<string, Promise<string>>();
+  private readonly signed = new Map<
+    string,
+    { readonly payload: string; readonly signature: Promise<string> }
+  >();
 
   constructor(private readonly keys: SigningKeys) {}
 
@@ -18,10 +23,11 @@ export class SignedEntries {
   private one(tenant: string, epoch: number, { seq, payload }: StoredEntry): Promise<string> {
     const name = `${tenant}/${epoch}/${seq}`;
     const known = this.signed.get(name);
-    if (known !== undefined) return known;
+    // The payload too: of a database that went back unnoticed, one place may have been two entries.
+    if (known?.payload === payload) return known.signature;
     const signature = this.keys.sign(tenant, 'stream', ENTRY_TYP, payload);
     signature.catch(() => this.signed.delete(name));
-    this.signed.set(name, signature);
+    this.signed.set(name, { payload, signature });
     if (this.signed.size > REMEMBERED) this.signed.delete(this.signed.keys().next().value ?? '');
     return signature;
   }
@@ -43,4 +49,11 @@ export function packEntries(signed: readonly string[]): string[] {
   }
   if (open.length > 0) messages.push(open.join(ENTRY_SEPARATOR));
   return messages;
+}
+
+/** The first of them, at least one, that fit into the JSON of one reply. */
+export function asManyAsFit(signed: readonly string[]): string[] {
+  let left = MAX_MESSAGE_BYTES - OVERHEAD_BYTES;
+  const end = signed.findIndex((entry) => (left -= entry.length + 3) < 0);
+  return end === -1 ? [...signed] : signed.slice(0, Math.max(1, end));
 }

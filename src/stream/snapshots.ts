@@ -11,10 +11,10 @@ import type { Logger } from 'pino';
 import { type Broker, type BrokerMessage } from '../broker/broker';
 import { type SigningKeys } from '../signing/signing-keys';
 import { Batcher } from './batcher';
-import { type BootStore, type Entered } from './boot.store';
+import { type BootStore, type Entered, type EntryRefusal } from './boot.store';
 import { type EnforcementEvents } from './enforcement-events';
 import { type EpSignatures } from './ep-signatures';
-import { requestFrom, type EpRequestFrom } from './ep-request';
+import { requestFrom, type EpIdentity, type EpRequestFrom } from './ep-request';
 import { type Replica } from './replica';
 import { type SnapshotBuilder, type BuiltSnapshot } from './snapshot-builder';
 import { type Turn } from './turn';
@@ -36,6 +36,18 @@ export interface SnapshotsPorts {
   readonly turn: Turn;
   readonly replica: Replica;
   readonly log: Logger;
+}
+
+export interface TakenSnapshot {
+  readonly refused: null;
+  /** Signed; names each chunk by its hash. */
+  readonly manifest: string;
+  readonly chunks: readonly Buffer[];
+}
+
+export interface SnapshotRefused {
+  readonly refused: EntryRefusal | 'bad_request';
+  readonly detail: string;
 }
 
 /**
@@ -62,22 +74,32 @@ export class Snapshots {
     this.subscription?.unsubscribe();
   }
 
+  /** Whichever road the question came by. Nobody is answered who was not stored, and committed, before the read. */
+  async take(from: EpIdentity, jws: string): Promise<TakenSnapshot | SnapshotRefused> {
+    if (jws.length > MAX_REQUEST_BYTES) return { refused: 'bad_request', detail: 'too large' };
+    const request = await this.ports.signatures.verify(from, jws, {
+      [typOf('snapshot-request')]: SnapshotRequest,
+    });
+    if (request === null) return { refused: 'bad_request', detail: 'not signed by this one' };
+    const entered = await this.enter(from.tenant, request);
+    if (entered.refused !== null)
+      return { refused: entered.refused, detail: `boot ${request.boot_id} may not enter` };
+    this.tell(from, request, entered);
+    const snapshot = await this.atLeast(from.tenant, entered.head);
+    return {
+      refused: null,
+      manifest: await this.signManifest(from.tenant, request, snapshot),
+      chunks: snapshot.chunks,
+    };
+  }
+
   private async answer(message: BrokerMessage): Promise<void> {
     const from = requestFrom(message);
     if (from === null || message.data.length > MAX_REQUEST_BYTES) return;
     if (!this.ports.turn.isMine(from.reply) || this.queue.length >= MAX_WAITING) return;
-    const request = await this.ports.signatures.verify(
-      from,
-      Buffer.from(message.data).toString('latin1'),
-      { [typOf('snapshot-request')]: SnapshotRequest },
-    );
-    if (request === null) return this.refuse(from, 'bad_request', 'not signed by this one');
-    const entered = await this.enter(from.tenant, request);
-    if (entered.refused !== null)
-      return this.refuse(from, entered.refused, `boot ${request.boot_id} may not enter`);
-    this.tell(from, request, entered);
-    const snapshot = await this.atLeast(from.tenant, entered.head);
-    await this.inTurn(() => this.send(from, request, snapshot));
+    const answer = await this.take(from, Buffer.from(message.data).toString('latin1'));
+    if (answer.refused !== null) return this.refuse(from, answer.refused, answer.detail);
+    await this.inTurn(() => this.send(from.reply, answer));
   }
 
   private enter(tenant: string, request: SnapshotRequest): Promise<Entered> {
@@ -90,7 +112,7 @@ export class Snapshots {
   }
 
   private tell(
-    { tenant, ep }: EpRequestFrom,
+    { tenant, ep }: EpIdentity,
     request: SnapshotRequest,
     entered: Entered & { refused: null },
   ): void {
@@ -132,11 +154,11 @@ export class Snapshots {
     }, REUSED_MS).unref();
   }
 
-  private async send(
-    { tenant, reply }: EpRequestFrom,
+  private async signManifest(
+    tenant: string,
     request: SnapshotRequest,
     snapshot: BuiltSnapshot,
-  ): Promise<void> {
+  ): Promise<string> {
     const { epoch, seq, digest, now, items, hashes } = snapshot;
     const manifest: SnapshotManifest = {
       type: 'snapshot',
@@ -151,14 +173,15 @@ export class Snapshots {
       items,
       now,
     };
-    const { broker, keys } = this.ports;
-    broker.publish(
-      reply,
-      await keys.sign(tenant, 'stream', typOf('snapshot'), JSON.stringify(manifest)),
-    );
-    for (const chunk of snapshot.chunks) broker.publish(reply, chunk);
+    return this.ports.keys.sign(tenant, 'stream', typOf('snapshot'), JSON.stringify(manifest));
+  }
+
+  private async send(reply: string, { manifest, chunks }: TakenSnapshot): Promise<void> {
+    const { broker } = this.ports;
+    broker.publish(reply, manifest);
+    for (const chunk of chunks) broker.publish(reply, chunk);
     // Waits until the server has taken them, so that only so many lie in this process's memory at once.
-    if (snapshot.chunks.length > 1) await broker.flush().catch(() => undefined);
+    if (chunks.length > 1) await broker.flush().catch(() => undefined);
   }
 
   private async inTurn(send: () => Promise<void>): Promise<void> {

@@ -5,8 +5,10 @@ import { Failpoints } from '../config/failpoints';
 import { UnitOfWork } from '../database/unit-of-work';
 import { SigningKeys } from '../signing/signing-keys';
 import { BootStore } from './boot.store';
+import { EmergencyEvents } from './emergency-events';
 import { EnforcementEvents } from './enforcement-events';
 import { EpSignatures } from './ep-signatures';
+import { OpenEmergencies } from './open-emergencies';
 import { PulseSource } from './pulse';
 import { Ranges } from './ranges';
 import { Relay } from './relay';
@@ -16,6 +18,8 @@ import { SignedEntries } from './signed-entries';
 import { SnapshotBuilder } from './snapshot-builder';
 import { SnapshotStore } from './snapshot.store';
 import { Snapshots } from './snapshots';
+import { StreamController } from './stream.controller';
+import { StreamFeed } from './stream-feed';
 import { StreamStore } from './stream.store';
 import { Turn } from './turn';
 
@@ -29,6 +33,7 @@ export class StreamModule {
       BootStore,
       SnapshotStore,
       EnforcementEvents,
+      EmergencyEvents,
       { provide: Replica, useFactory: () => new Replica() },
       make(Sightings, [Replica], (replica: Replica) => new Sightings(replica)),
       make(SignedEntries, [SigningKeys], (keys: SigningKeys) => new SignedEntries(keys)),
@@ -63,6 +68,32 @@ export class StreamModule {
         ) => new PulseSource({ broker, store, keys, sightings, replica, log }),
       ),
       make(
+        OpenEmergencies,
+        [EmergencyEvents, Replica],
+        (events: EmergencyEvents, replica: Replica) => new OpenEmergencies(events, replica),
+      ),
+      make(
+        StreamFeed,
+        [
+          StreamStore,
+          SignedEntries,
+          Sightings,
+          PulseSource,
+          EmergencyEvents,
+          OpenEmergencies,
+          Replica,
+        ],
+        (
+          store: StreamStore,
+          signed: SignedEntries,
+          sightings: Sightings,
+          pulses: PulseSource,
+          emergencies: EmergencyEvents,
+          open: OpenEmergencies,
+          replica: Replica,
+        ) => new StreamFeed({ store, signed, sightings, pulses, emergencies, open, replica, log }),
+      ),
+      make(
         Ranges,
         [Broker, StreamStore, SignedEntries, Turn],
         (broker: Broker, store: StreamStore, signed: SignedEntries, turn: Turn) =>
@@ -95,8 +126,12 @@ export class StreamModule {
     ];
     return {
       module: StreamModule,
+      controllers: [StreamController],
       providers,
-      exports: [Relay, Replica, Sightings, Turn, EnforcementEvents, EpSignatures, BootStore],
+      exports: [
+        ...[Relay, Replica, Sightings, Turn, EnforcementEvents, EmergencyEvents, EpSignatures],
+        BootStore,
+      ],
     };
   }
 }

@@ -10,6 +10,8 @@ export interface StoredEntry {
 
 export interface TenantHead extends Position {
   readonly tenant: string;
+  /** The longest lease that may be out, milliseconds. */
+  readonly leaseMs?: number;
 }
 
 /** What the pulse of a tenant says. */
@@ -19,6 +21,14 @@ export interface PulseHead extends TenantHead {
 }
 
 export interface StoredRange {
+  readonly compacted: boolean;
+  readonly entries: readonly StoredEntry[];
+}
+
+/** What somebody who knows everything up to a place is told next. */
+export interface StoredNews {
+  readonly head: Position;
+  /** There is no unbroken way from the named place: another epoch, or entries that are no longer kept. */
   readonly compacted: boolean;
   readonly entries: readonly StoredEntry[];
 }
@@ -33,8 +43,11 @@ export class StreamStore {
   constructor(private readonly work: UnitOfWork) {}
 
   async heads(): Promise<TenantHead[]> {
-    const rows = await this.work.querySystem<Row>(`SELECT tenant, epoch, seq FROM stream_head`);
-    return rows.map(toHead);
+    const rows = await this.work.querySystem<Row & { lease_ms: number }>(
+      `SELECT h.tenant, h.epoch, h.seq, greatest(t.lease_valid_ms, t.lease_valid_ms_before) AS lease_ms
+       FROM stream_head h JOIN tenant t ON t.id = h.tenant`,
+    );
+    return rows.map((row) => ({ ...toHead(row), leaseMs: row.lease_ms }));
   }
 
   /**
@@ -80,6 +93,43 @@ export class StreamStore {
     );
     const [first] = rows;
     return first ? { epoch: Number(first.epoch), entries: rows.map(toEntry) } : null;
+  }
+
+  /** Who is ahead of this database gets nothing here: its next lease request says so. `null`: no such tenant. */
+  async newsSince(
+    tenant: string,
+    { epoch, seq }: Position,
+    limit: number,
+  ): Promise<StoredNews | null> {
+    const rows = await this.work.querySystem<{
+      epoch: string;
+      head: string;
+      compacted: boolean;
+      seq: string | null;
+      payload: string;
+    }>(
+      `SELECT h.epoch, h.seq AS head, e.seq, e.payload,
+              h.epoch > $2 OR (h.epoch = $2 AND h.seq > $3 AND $3 + 1 < h.compacted_below) AS compacted
+       FROM stream_head h
+       LEFT JOIN stream_entry e ON e.tenant = h.tenant AND e.epoch = h.epoch AND h.epoch = $2 AND e.seq > $3
+       WHERE h.tenant = $1 ORDER BY e.seq LIMIT $4`,
+      [tenant, epoch, seq, limit],
+    );
+    const [first] = rows;
+    if (first === undefined) return null;
+    const head = { epoch: Number(first.epoch), seq: Number(first.head) };
+    const entries = rows.filter((row) => row.seq !== null).map((row) => toEntry(row as EntryRow));
+    // A hole where an entry should be: retention has passed the mark between two looks.
+    const compacted = first.compacted || (entries[0] !== undefined && entries[0].seq !== seq + 1);
+    return { head, compacted, entries: compacted ? [] : entries };
+  }
+
+  async head(tenant: string): Promise<Position | null> {
+    const [row] = await this.work.querySystem<Row>(
+      `SELECT tenant, epoch, seq FROM stream_head WHERE tenant = $1`,
+      [tenant],
+    );
+    return row ? { epoch: Number(row.epoch), seq: Number(row.seq) } : null;
   }
 
   async range(
