@@ -28,6 +28,13 @@ export const KEYS = {
     x: '_FHNjmIYoaONpH7QAjDwWAgW7RO6MwOsXeuRFUiQgCU',
     kid: 'FVV5umTuau890q59V-4Ga_R6qWb7ON_ivJc4EjvCwTM',
   },
+  halt: {
+    kty: 'OKP',
+    crv: 'Ed25519',
+    d: 'gz_mJAkje51i7HdYdSCRHpp1nOwdGXVbfakBuW3KPUI',
+    x: '7Bcrk61eVjv0kyxw4SRQNMNUZ-8u_U1k6_gZaDRn4r8',
+    kid: 'iiDHHfFVNG6ICMUTsicgrWf1igtFYZEK73xlobt1ah4',
+  },
   /** Bytes 00 to 1f, base64url, as `lease_key` of the enrolment reply gives it. */
   lease: 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8',
 } as const;
@@ -65,6 +72,7 @@ export const IDS = {
   suspension: 'kil_01h455vb4pex5vsknk084sn00c',
   rotation: 'kil_01h455vb4pex5vsknk084sn00d',
   emergency: 'kil_01h455vb4pex5vsknk084sn00e',
+  halt: 'kil_01h455vb4pex5vsknk084sn00f',
 } as const;
 const NOW = 1_767_225_600_000; // 2026-01-01T00:00:00Z
 const NONCE = 'q83vEjRWeJCrze8SNFZ4kA';
@@ -170,6 +178,14 @@ export async function goldenMessages(): Promise<Record<string, unknown>> {
       subjects: [`agent:${IDS.parent}`],
       issued_at: NOW,
       not_after: NOW + 24 * 3_600_000,
+    }),
+    halt: await sign('halt', typOf('halt'), {
+      ...envelope('halt'),
+      kill_id: IDS.halt,
+      subjects: [`agent:${IDS.agent}`, 'tool:github/create_issue'],
+      reason: 'The control plane is gone and this agent must not go on.',
+      issued_at: NOW,
+      not_after: NOW + 365 * 86_400_000,
     }),
     'snapshot-request': await sign('enforcement_point', typOf('snapshot-request'), {
       ...envelope('snapshot-request'),

@@ -24,6 +24,7 @@ const SCHEMAS: Record<string, z.ZodType> = {
   entries: protocol.Entry,
   pulse: protocol.Pulse,
   emergency: protocol.Emergency,
+  halt: protocol.Halt,
   'snapshot-request': protocol.SnapshotRequest,
   snapshot: protocol.SnapshotManifest,
   lease: protocol.LeaseGrant,
@@ -131,7 +132,7 @@ describe('golden messages', () => {
   });
 
   it('keys are named by their RFC 7638 thumbprint', async () => {
-    for (const signer of ['stream', 'enforcement_point', 'token'] as const)
+    for (const signer of ['stream', 'enforcement_point', 'token', 'halt'] as const)
       expect(await calculateJwkThumbprint(publicPart(signer))).toBe(KEYS[signer].kid);
   });
 });

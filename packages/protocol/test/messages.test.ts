@@ -5,6 +5,7 @@ import type { z } from 'zod';
 import {
   Entry,
   Emergency,
+  Halt,
   knownOp,
   LeaseGrant,
   LeaseReply,
@@ -32,6 +33,7 @@ const CASES: [name: string, schema: z.ZodType, good: Fields][] = [
   ['entry', Entry, entry],
   ['pulse', Pulse, golden('pulse').payload],
   ['emergency', Emergency, golden('emergency').payload],
+  ['halt', Halt, golden('halt').payload],
   ['snapshot request', SnapshotRequest, golden('snapshot-request').payload],
   ['snapshot manifest', SnapshotManifest, golden('snapshot').payload],
   ['lease', LeaseGrant, golden('lease').payload],

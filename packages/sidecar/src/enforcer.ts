@@ -1,8 +1,10 @@
 import type {
   Admission,
+  Alarm,
   CallContext,
   Decision,
   EnforcementState,
+  HaltOutcome,
   InFlightCall,
 } from '@sever/enforcement';
 
@@ -13,9 +15,11 @@ import type {
 export interface Enforcer {
   check(token: string, context: CallContext): Promise<Decision>;
   admit(token: string, context: CallContext): Promise<Admission>;
+  /** Takes a kill order signed by a halt key. */
+  halt(jws: string): Promise<HaltOutcome>;
   state(): EnforcementState;
-  onAlarm(listener: (alarm: unknown) => void): unknown;
+  onAlarm(listener: (alarm: Alarm) => void): unknown;
   close(): Promise<void>;
 }
 
-export type { Admission, CallContext, Decision, EnforcementState, InFlightCall };
+export type { Admission, CallContext, Decision, EnforcementState, HaltOutcome, InFlightCall };

@@ -22,6 +22,19 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  private readonly halts = new Counter({
+    name: 'sever_sidecar_halts_total',
+    help: 'Halts that came to POST /halt, by what became of them',
+    labelNames: ['outcome'] as const,
+    registers: [this.registry],
+  });
+  private readonly alarms = new Counter({
+    name: 'sever_sidecar_alarms_total',
+    help: 'Alarms by kind; halt for each use of a halt key, whatever road it came by',
+    labelNames: ['kind'] as const,
+    registers: [this.registry],
+  });
+
   constructor(enforcer: Pick<Enforcer, 'state'>) {
     this.gauge('sever_sidecar_in_flight', 'Calls in flight', () => enforcer.state().inFlight);
     this.gauge(
@@ -35,6 +48,11 @@ export class Metrics {
       () => enforcer.state().applied,
     );
     this.gauge('sever_sidecar_epoch', 'Epoch of that entry', () => enforcer.state().epoch);
+    this.gauge(
+      'sever_sidecar_open_halts',
+      'Kill orders enforced without the control plane having closed them',
+      () => enforcer.state().halts.length,
+    );
     this.gauge('sever_sidecar_ready', '1 while calls can be let through', () =>
       enforcer.state().ready ? 1 : 0,
     );
@@ -44,6 +62,14 @@ export class Metrics {
   decided(decision: Decision): void {
     this.decisions.inc({ code: decision.decision === 'allow' ? 'allow' : decision.code });
     if (decision.decision === 'allow' && decision.stale) this.stale.inc();
+  }
+
+  halted(outcome: string): void {
+    this.halts.inc({ outcome });
+  }
+
+  alarmed(kind: string): void {
+    this.alarms.inc({ kind });
   }
 
   wasCut(code: string): void {

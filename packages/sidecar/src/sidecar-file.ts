@@ -8,7 +8,7 @@ export const UPSTREAM_KINDS = ['mcp'] as const;
 export const EP_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 /** Paths of the sidecar itself: an upstream of that name would shadow them. */
-const RESERVED = ['check', 'state', 'healthz', 'readyz', 'metrics', 'ext-authz'];
+const RESERVED = ['check', 'halt', 'state', 'healthz', 'readyz', 'metrics', 'ext-authz'];
 
 export interface Upstream {
   readonly name: string;

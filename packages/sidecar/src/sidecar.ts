@@ -3,6 +3,7 @@ import { fastify, type FastifyInstance } from 'fastify';
 import { Agent, type Dispatcher } from 'undici';
 import { registerCheck } from './check-route';
 import type { Enforcer } from './enforcer';
+import { registerHalt } from './halt-route';
 import { DEFAULT_LIMITS, McpProxy } from './mcp/mcp-proxy';
 import type { ExchangeLimits } from './mcp/exchange';
 import { Metrics } from './metrics';
@@ -51,6 +52,8 @@ export class Sidecar {
     });
     answerWithProblems(app, logger, upstreams);
     registerCheck(app, enforcer, metrics);
+    registerHalt(app, { enforcer, metrics, logger });
+    enforcer.onAlarm(({ kind }) => metrics.alarmed(kind));
     registerStatus(app, {
       enforcer,
       metrics,

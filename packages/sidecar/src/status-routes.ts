@@ -46,6 +46,7 @@ function stateOf(enforcer: Enforcer, upstreams: readonly Upstream[]): SidecarSta
     lease_left_ms: state.leaseLeftMs,
     in_flight: state.inFlight,
     stale_admissions: state.staleAdmissions,
+    halts: [...state.halts],
     upstreams: upstreams.map(({ name, kind, url }) => ({ name, kind, url })),
   };
 }

@@ -1,6 +1,12 @@
 import { RefusedError, type CallContext, type Denied, type InFlightCall } from '@sever/enforcement';
 import { covers, toolScope } from '@sever/protocol';
-import type { Admission, Decision, Enforcer, EnforcementState } from '../../src/enforcer';
+import type {
+  Admission,
+  Decision,
+  Enforcer,
+  EnforcementState,
+  HaltOutcome,
+} from '../../src/enforcer';
 
 interface Agent {
   readonly agentId: string;
@@ -16,6 +22,10 @@ export class ScriptedEnforcer implements Enforcer {
   ready = true;
   darkBecause: string | null = null;
   stale = false;
+  halts: EnforcementState['halts'] = [];
+  /** What the next halt is answered. */
+  haltOutcome: HaltOutcome = { outcome: 'refused', why: 'not_signed' };
+  readonly haltsBrought: string[] = [];
   private readonly agents = new Map<string, Agent>();
   private readonly denials = new Map<string, Denied>();
 
@@ -99,6 +109,11 @@ export class ScriptedEnforcer implements Enforcer {
     return { ...decision, call };
   }
 
+  halt(jws: string): Promise<HaltOutcome> {
+    this.haltsBrought.push(jws);
+    return Promise.resolve(this.haltOutcome);
+  }
+
   state(): EnforcementState {
     return {
       id: 'enf_scripted',
@@ -112,6 +127,7 @@ export class ScriptedEnforcer implements Enforcer {
       leaseLeftMs: this.ready ? 8_000 : 0,
       inFlight: this.calls.size,
       staleAdmissions: 0,
+      halts: this.halts,
       darkBecause: this.darkBecause,
     };
   }
