@@ -23,6 +23,8 @@ export interface Stores {
   readonly databaseUrl: string;
   readonly broker: BrokerOptions & { readonly authority?: RevocationAuthority | undefined };
   readonly masterKey: string;
+  /** Of this replica alone. */
+  readonly dataDir: string;
 }
 
 const ENTITIES = [ApiKeyEntity, EnrolmentKeyEntity, PrincipalEntity];
@@ -36,7 +38,10 @@ export class AppModule {
       imports: [
         { module: DiscoveryModule, global: true },
         ConfigModule.with(config, log),
-        DatabaseModule.forUrl(stores.databaseUrl, ENTITIES, log),
+        DatabaseModule.forUrl(stores.databaseUrl, ENTITIES, log, {
+          dataDir: stores.dataDir,
+          enabled: config.continuity,
+        }),
         BrokerModule.forServer(stores.broker, log),
         SigningModule.withMasterKey(stores.masterKey),
         AccessModule,

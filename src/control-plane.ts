@@ -90,6 +90,7 @@ async function storesOf(
   return {
     databaseUrl,
     masterKey,
+    dataDir,
     broker: {
       url: nats.url,
       publicUrls: config.nats?.publicUrls ?? [nats.url],

@@ -38,6 +38,8 @@ const Environment = z.object({
   SEVER_SAMPLE: flag.default(true),
   SEVER_LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('warn'),
   SEVER_FAILPOINTS: z.string().default(''),
+  /** `off`, in tests alone: a database that has gone back is not noticed. */
+  SEVER_CONTINUITY: z.enum(['on', 'off']).default('on'),
 });
 
 export interface Config {
@@ -55,6 +57,7 @@ export interface Config {
   readonly sample: boolean;
   readonly logLevel: string;
   readonly failpoints: string;
+  readonly continuity: boolean;
 }
 
 export interface OutsideNats {
@@ -84,6 +87,8 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
   const settings = parsed.data;
   if (settings.SEVER_FAILPOINTS !== '' && settings.SEVER_ENV !== 'test')
     throw new ConfigError('SEVER_FAILPOINTS: refused unless SEVER_ENV=test');
+  if (settings.SEVER_CONTINUITY === 'off' && settings.SEVER_ENV !== 'test')
+    throw new ConfigError('SEVER_CONTINUITY: refused unless SEVER_ENV=test');
   const outside =
     settings.SEVER_DATABASE_URL !== undefined || settings.SEVER_NATS_URL !== undefined;
   if (outside && settings.SEVER_MASTER_KEY === undefined)
@@ -103,6 +108,7 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     sample: settings.SEVER_SAMPLE && !outside,
     logLevel: settings.SEVER_LOG_LEVEL,
     failpoints: settings.SEVER_FAILPOINTS,
+    continuity: settings.SEVER_CONTINUITY === 'on',
   };
 }
 

@@ -1,4 +1,5 @@
 import { DataSource } from 'typeorm';
+import type { Continuity } from './continuity';
 import type { DataSources } from './unit-of-work';
 
 /** Slots are reserved by pool sizes: with those of the kill pool they stay below Postgres' usual 100 connections. */
@@ -11,6 +12,7 @@ export type EntityClasses = (new () => object)[];
 export async function connectDataSources(
   databaseUrl: string,
   entities: EntityClasses,
+  continuity?: Pick<Continuity, 'verify'>,
 ): Promise<DataSources> {
   const open = (role: 'app' | 'system'): DataSource =>
     new DataSource({
@@ -26,6 +28,7 @@ export async function connectDataSources(
         connectionTimeoutMillis: 2_000,
         // A frozen server does not keep its own statement timeout.
         query_timeout: 16_000,
+        ...(continuity && { verify: continuity.verify }),
       },
     });
   const sources = { app: open('app'), system: open('system') };

@@ -1,6 +1,9 @@
 import { Global, Module, type DynamicModule } from '@nestjs/common';
+import { newId } from '@sever/protocol';
 import type { Logger } from 'pino';
 import { connectDataSources, type EntityClasses } from './data-source';
+import { Continuity } from './continuity';
+import { HighWater } from './high-water';
 import { KillPool } from './kill-pool';
 import { migrate } from './migrate';
 import { UnitOfWork, type DataSources } from './unit-of-work';
@@ -8,19 +11,43 @@ import { UnitOfWork, type DataSources } from './unit-of-work';
 const SOURCES = Symbol('DataSources');
 const KILL_CONNECTIONS = 6;
 
+/** Where a replica keeps what the database must not have forgotten. */
+export interface ContinuitySettings {
+  readonly dataDir: string;
+  readonly enabled: boolean;
+}
+
 @Global()
 @Module({})
 export class DatabaseModule {
-  static forUrl(databaseUrl: string, entities: EntityClasses, log: Logger): DynamicModule {
+  static forUrl(
+    databaseUrl: string,
+    entities: EntityClasses,
+    log: Logger,
+    { dataDir, enabled }: ContinuitySettings,
+  ): DynamicModule {
     return {
       module: DatabaseModule,
       providers: [
         {
+          provide: HighWater,
+          useFactory: () => HighWater.open(dataDir, newId('boot'), log),
+        },
+        {
+          provide: Continuity,
+          useFactory: (highWater: HighWater) =>
+            new Continuity({ databaseUrl, highWater, log, enabled }),
+          inject: [HighWater],
+        },
+        {
           provide: SOURCES,
-          useFactory: async () => {
+          useFactory: async (continuity: Continuity) => {
             await migrate(databaseUrl);
-            return connectDataSources(databaseUrl, entities);
+            // A database that has gone back is in a new epoch before anything can be asked of it.
+            await continuity.check();
+            return connectDataSources(databaseUrl, entities, continuity);
           },
+          inject: [Continuity],
         },
         {
           provide: UnitOfWork,
@@ -30,17 +57,18 @@ export class DatabaseModule {
         {
           // After the data sources, because they migrate first.
           provide: KillPool,
-          useFactory: () => new KillPool(databaseUrl, KILL_CONNECTIONS, log),
-          inject: [SOURCES],
+          useFactory: (_: DataSources, continuity: Continuity) =>
+            new KillPool(databaseUrl, KILL_CONNECTIONS, log, continuity),
+          inject: [SOURCES, Continuity],
         },
         {
           provide: DatabaseConnections,
-          useFactory: (sources: DataSources, kills: KillPool) =>
-            new DatabaseConnections(sources, kills),
-          inject: [SOURCES, KillPool],
+          useFactory: (sources: DataSources, kills: KillPool, highWater: HighWater) =>
+            new DatabaseConnections(sources, kills, highWater),
+          inject: [SOURCES, KillPool, HighWater],
         },
       ],
-      exports: [UnitOfWork, KillPool],
+      exports: [UnitOfWork, KillPool, Continuity],
     };
   }
 }
@@ -50,6 +78,7 @@ export class DatabaseConnections {
   constructor(
     private readonly sources: DataSources,
     private readonly kills: KillPool,
+    private readonly highWater: HighWater,
   ) {}
 
   async onApplicationShutdown(): Promise<void> {
@@ -57,6 +86,7 @@ export class DatabaseConnections {
       this.sources.app.destroy(),
       this.sources.system.destroy(),
       this.kills.close(),
+      this.highWater.close(),
     ]);
   }
 }

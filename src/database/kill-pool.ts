@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { Client, Pool, type PoolClient } from 'pg';
+import type { Continuity } from './continuity';
 
 const APPLICATION = 'sever-kill';
 /** How long a kill waits for the fence or the head of the stream before whoever holds it is terminated. */
@@ -45,7 +46,9 @@ export class KillPool {
     private readonly databaseUrl: string,
     private readonly size: number,
     private readonly log: Logger,
+    continuity?: Pick<Continuity, 'verify'>,
   ) {
+    const verified = continuity && { verify: continuity.verify };
     this.pool = new Pool({
       connectionString: databaseUrl,
       application_name: APPLICATION,
@@ -55,6 +58,7 @@ export class KillPool {
       connectionTimeoutMillis: CONNECT_WITHIN_MS,
       query_timeout: ANSWER_WITHIN_MS,
       options: '-c role=sever_app -c synchronous_commit=on -c jit=off',
+      ...verified,
     });
     this.readers = new Pool({
       connectionString: databaseUrl,
@@ -64,6 +68,7 @@ export class KillPool {
       connectionTimeoutMillis: CONNECT_WITHIN_MS,
       query_timeout: READ_WITHIN_MS,
       options: '-c role=sever_system -c statement_timeout=15000 -c jit=off',
+      ...verified,
     });
     for (const pool of [this.pool, this.readers])
       pool.on('error', (error) => {

@@ -6,6 +6,7 @@ import {
   type KillReceipt,
 } from '@sever/protocol';
 import { Batcher } from '../stream/batcher';
+import { type Epochs } from '../stream/epochs';
 import { type EnforcementEvents } from '../stream/enforcement-events';
 import { type Replica } from '../stream/replica';
 import { type Sightings } from '../stream/sightings';
@@ -18,6 +19,8 @@ export interface OrderContainment {
   readonly state: ContainmentState;
   readonly containment: ContainmentReply;
   readonly receipts: KillReceipt[];
+  /** Leases that a restored database has forgotten may still run for so long: until then nothing is contained. */
+  readonly unsettledMs: number;
 }
 
 /** Where orders stand at the enforcement points: from what they signed, and from what their leases allow at most. */
@@ -31,12 +34,18 @@ export class Containment {
     private readonly sightings: Sightings,
     private readonly events: EnforcementEvents,
     private readonly replica: Replica,
+    private readonly epochs: Pick<Epochs, 'unsettledMs'>,
   ) {}
 
   /** In the order of the orders. */
   async forOrders(tenant: string, orders: readonly OrderRef[]): Promise<OrderContainment[]> {
-    const rosters = await Promise.all(orders.map((order) => this.roster(tenant, order)));
-    return orders.map((order, at) => this.describe(tenant, order, rosters[at] as Roster));
+    const [rosters, unsettled] = await Promise.all([
+      Promise.all(orders.map((order) => this.roster(tenant, order))),
+      Promise.all(orders.map(({ epoch }) => this.epochs.unsettledMs(tenant, epoch))),
+    ]);
+    return orders.map((order, at) =>
+      this.describe(tenant, order, rosters[at] as Roster, unsettled[at] ?? 0),
+    );
   }
 
   /**
@@ -79,7 +88,12 @@ export class Containment {
     return reads.add(order);
   }
 
-  private describe(tenant: string, order: OrderRef, roster: Roster): OrderContainment {
+  private describe(
+    tenant: string,
+    order: OrderRef,
+    roster: Roster,
+    unsettledMs: number,
+  ): OrderContainment {
     const leftMs = this.boundAt(tenant, order) - this.replica.monotonic();
     const standings = roster.boots.map((boot) => standingOf(boot, order, leftMs <= 0));
     const points = byEnforcementPoint(standings);
@@ -90,7 +104,8 @@ export class Containment {
       return mode === 'best_effort' || this.replica.monotonic() < bound;
     });
     return {
-      state: containmentState(points.map((point) => point.status)),
+      state: settledState(containmentState(points.map((point) => point.status)), unsettledMs),
+      unsettledMs,
       receipts: standings.map(toKillReceipt),
       containment: {
         required: points.length,
@@ -113,6 +128,11 @@ export class Containment {
       },
     };
   }
+}
+
+/** Boots that the database has forgotten are on no roster; each of those that are may still be done. */
+function settledState(state: ContainmentState, unsettledMs: number): ContainmentState {
+  return state === 'contained' && unsettledMs > 0 ? 'partial' : state;
 }
 
 function withStatus(points: readonly EpStanding[], status: EpStanding['status']): EpStanding[] {

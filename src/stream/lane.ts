@@ -3,7 +3,9 @@ import { broadcastSubject, comparePositions, type Position } from '@sever/protoc
 import type { Logger } from 'pino';
 import type { Broker } from '../broker/broker';
 import type { Failpoints } from '../config/failpoints';
+import type { Continuity } from '../database/continuity';
 import type { Replica } from './replica';
+import { digestAfter } from './read-entry';
 import { packEntries, type SignedEntries } from './signed-entries';
 import type { StoredEntry } from './stream.store';
 
@@ -16,6 +18,7 @@ export interface LanePorts {
   readonly signed: SignedEntries;
   readonly failpoints: Pick<Failpoints, 'hit'>;
   readonly replica: Replica;
+  readonly continuity: Pick<Continuity, 'committed'>;
   readonly log: Logger;
 }
 
@@ -101,9 +104,14 @@ export class Lane {
     // What came before this batch may be lost by now: it will be read again, with what came before.
     if (rewinds !== this.rewinds) return;
     const subject = broadcastSubject('stream', this.tenant);
+    const last = batch.at(-1);
+    if (last !== undefined)
+      this.ports.continuity.committed(this.tenant, {
+        ...{ epoch, seq: last.seq, digest: digestAfter(last.payload) },
+      });
     if (!messages.every((message) => broker.publish(subject, message))) return this.rewind();
     this.publishedAt = replica.monotonic();
-    this.published = batch.at(-1) ?? this.published;
+    this.published = last ?? this.published;
     await failpoints.hit('relay.after_publish');
   }
 }

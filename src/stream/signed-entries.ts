@@ -27,6 +27,12 @@ export class SignedEntries {
     if (known?.payload === payload) return known.signature;
     const signature = this.keys.sign(tenant, 'stream', ENTRY_TYP, payload);
     signature.catch(() => this.signed.delete(name));
+    // A change of keys that another replica committed: this one must not go on signing with a dead one.
+    if (payload.includes('"op":"key"') || payload.includes('"op": "key"'))
+      void signature.then(
+        () => this.keys.forget(tenant),
+        () => undefined,
+      );
     this.signed.set(name, { payload, signature });
     if (this.signed.size > REMEMBERED) this.signed.delete(this.signed.keys().next().value ?? '');
     return signature;
