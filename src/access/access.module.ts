@@ -1,10 +1,13 @@
 import { Global, Module } from '@nestjs/common';
 import { APP_GUARD, APP_INTERCEPTOR } from '@nestjs/core';
+import { RefusalCount } from '../lineage/refusal-count';
 import { AccessGuard } from './access.guard';
 import { AccessStore } from './access.store';
 import { Authenticator } from './authenticator';
 import { AuthorityDeadline } from './authority-deadline';
 import { Cursors } from './cursors';
+import { HaltKeyStore } from './halt-key.store';
+import { HaltKeysController } from './halt-keys.controller';
 import { KeyStore } from './key.store';
 import { KeysController } from './keys.controller';
 import { KnownKeys } from './known-keys';
@@ -15,20 +18,22 @@ import { TokenAuthenticator } from './token-authenticator';
 
 @Global()
 @Module({
-  controllers: [KeysController],
+  controllers: [KeysController, HaltKeysController],
   providers: [
     AccessStore,
     Authenticator,
     Cursors,
+    HaltKeyStore,
     KeyStore,
     KnownKeys,
     Listeners,
     PolicyCheck,
+    RefusalCount,
     Tenants,
     TokenAuthenticator,
     { provide: APP_GUARD, useClass: AccessGuard },
     { provide: APP_INTERCEPTOR, useClass: AuthorityDeadline },
   ],
-  exports: [Authenticator, Cursors, Tenants],
+  exports: [Authenticator, Cursors, HaltKeyStore, RefusalCount, Tenants, TokenAuthenticator],
 })
 export class AccessModule {}

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { KEY_ROLES, ProblemError } from '@sever/protocol';
 import { isDatabaseAway, within } from '../database/reach';
+import { RefusalCount } from '../lineage/refusal-count';
 import { AccessStore, type KeyRow, type Lane } from './access.store';
 import { KnownKeys, type KnownKey } from './known-keys';
 import type { KeyPrincipal, KeyRole, Principal, RoleName } from './principal';
@@ -23,6 +24,7 @@ export class Authenticator {
   constructor(
     private readonly store: AccessStore,
     private readonly tokens: TokenAuthenticator,
+    private readonly refusals: RefusalCount,
     private readonly knownKeys: KnownKeys,
   ) {}
 
@@ -98,6 +100,7 @@ export class Authenticator {
         'agent_ended',
         'This agent has completed; nothing more is issued to it.',
       );
+    this.refusals.add(principal.tenant, denial.order_id);
     const suspended = denial.action === 'suspend';
     const code = asksForAuthority
       ? suspended

@@ -60,6 +60,11 @@ export class TokenAuthenticator {
    * expired, be for another audience, or belong to somebody long killed. `null` when it is not ours.
    */
   async credentialOf(tenant: string, token: string): Promise<string | null> {
+    return (await this.claimsOf(tenant, token))?.jti ?? null;
+  }
+
+  /** What such a token says of itself, once its signature holds. Asks the database for nothing but keys not yet known. */
+  async claimsOf(tenant: string, token: string): Promise<TokenClaims | null> {
     try {
       const { kid } = decodeProtectedHeader(token);
       const key = kid === undefined ? null : await this.publicKey(tenant, kid);
@@ -71,7 +76,7 @@ export class TokenAuthenticator {
         clockTolerance: Number.MAX_SAFE_INTEGER / 1_000,
       });
       const claims = TokenClaims.parse(payload);
-      return claims.tid === tenant ? claims.jti : null;
+      return claims.tid === tenant ? claims : null;
     } catch {
       return null;
     }

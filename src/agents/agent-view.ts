@@ -4,6 +4,7 @@ export interface DenialColumns {
   subject: string;
   order_id: string;
   action: 'kill' | 'complete' | 'suspend';
+  level?: string | null;
 }
 
 /** An agent as the database gives it, with what its state is derived from. */
@@ -64,5 +65,6 @@ function becauseOf(denial: DenialColumns): Because {
     kill_id: denial.order_id,
     action: denial.action,
     subject: parseSubject(denial.subject) ?? { kind: 'unknown', id: denial.subject },
+    ...(denial.action === 'suspend' && { level: denial.level ?? 'deny_all' }),
   };
 }

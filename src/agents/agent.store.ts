@@ -37,6 +37,11 @@ const FROM = `
   JOIN initiator i ON i.tenant = a.tenant AND i.id = a.initiator_id
   LEFT JOIN LATERAL sever_agent_denial(a.tenant, a.id, a.lin_subjects, a.lin_generations) d ON true`;
 
+/** Standing suspensions are few, and found by their subject. */
+const SUSPENDED = `EXISTS (
+  SELECT FROM suspension u WHERE u.tenant = a.tenant AND u.lifted_at IS NULL
+    AND (u.subject = 'agent:' || a.id OR u.subject = ANY (a.lin_subjects)))`;
+
 @Injectable()
 export class AgentStore {
   constructor(private readonly work: UnitOfWork) {}
@@ -134,7 +139,9 @@ export class AgentStore {
     // Filters read the enumerated state (counting derived states over a large tenant takes seconds); items do not.
     if (query.state === 'expired') where.add(`a.listed_state = 'active' AND a.expires_at <= now()`);
     else if (query.state === 'active')
-      where.add(`a.listed_state = 'active' AND a.expires_at > now()`);
+      where.add(`a.listed_state = 'active' AND a.expires_at > now() AND NOT ${SUSPENDED}`);
+    else if (query.state === 'suspended')
+      where.add(`a.listed_state = 'active' AND a.expires_at > now() AND ${SUSPENDED}`);
     else if (query.state !== undefined) where.add('a.listed_state = ?', query.state);
     return this.select(tenant, where, `ORDER BY a.id LIMIT ${query.limit + 1}`);
   }

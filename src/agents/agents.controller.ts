@@ -1,4 +1,4 @@
-import { Body, Controller, Get, Param, Post, Query } from '@nestjs/common';
+import { Body, Controller, Get, Headers, Param, Post, Query } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import {
   Agent,
@@ -19,6 +19,7 @@ import { AgentEvents } from './agent-events';
 import { AgentStore } from './agent.store';
 import { toAgent } from './agent-view';
 import { sightOf } from './sight';
+import { traceIdOf } from './trace-id';
 import { SpawnAgent } from './spawn-agent';
 
 class SpawnRequestDto extends createZodDto(SpawnRequest) {}
@@ -42,8 +43,12 @@ export class AgentsController {
   @Post()
   @AccessForAuthority('service', 'admin', 'agent')
   @ZodResponse({ status: 201, type: SpawnReplyDto })
-  async spawn(@Caller() by: KeyPrincipal | AgentPrincipal, @Body() body: SpawnRequestDto) {
-    const reply = await this.agents.spawn(by, body);
+  async spawn(
+    @Caller() by: KeyPrincipal | AgentPrincipal,
+    @Body() body: SpawnRequestDto,
+    @Headers('traceparent') traceparent: string | undefined,
+  ) {
+    const reply = await this.agents.spawn(by, body, traceIdOf(traceparent));
     this.events.changed(by.tenant, reply.agent);
     return reply;
   }

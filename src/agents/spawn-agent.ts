@@ -17,6 +17,7 @@ import type { AgentPrincipal, KeyPrincipal } from '../access/principal';
 import { Failpoints } from '../config/failpoints';
 import { TokenIssuer } from '../credentials/token-issuer';
 import { isRefusal, refused } from '../lineage/refusal';
+import { RefusalCount } from '../lineage/refusal-count';
 import { readScopes, requireCovered } from '../lineage/scopes';
 import { AgentStore, type InitiatorRow, type ParentRow } from './agent.store';
 import { toAgent } from './agent-view';
@@ -36,9 +37,15 @@ export class SpawnAgent {
     private readonly store: AgentStore,
     private readonly tokens: TokenIssuer,
     private readonly failpoints: Failpoints,
+    private readonly refusals: RefusalCount,
   ) {}
 
-  async spawn(by: KeyPrincipal | AgentPrincipal, asked: SpawnRequest): Promise<SpawnReply> {
+  /** @param trace `trace-id` of the call (W3C Trace Context), by which the agent can be found and stopped */
+  async spawn(
+    by: KeyPrincipal | AgentPrincipal,
+    asked: SpawnRequest,
+    trace: string | null = null,
+  ): Promise<SpawnReply> {
     const scopes = readScopes(asked.scopes ?? []);
     refuseTooMany(asked);
     const ttl = readTtl(asked.ttl_seconds);
@@ -65,6 +72,7 @@ export class SpawnAgent {
       scopes,
       labels,
       refs: asked.refs ?? {},
+      trace_id: trace,
       ttl_seconds: ttl,
       max_depth: placement.limits.depth,
       max_children: placement.limits.children,
@@ -74,7 +82,10 @@ export class SpawnAgent {
       audit_id: newId('audit'),
       actor: actorOf(by),
     });
-    if (isRefusal(answer)) throw refused(answer);
+    if (isRefusal(answer)) {
+      this.refusals.add(by.tenant, answer.kill_id);
+      throw refused(answer);
+    }
     await this.failpoints.hit('spawn.after_commit');
     return {
       agent: toAgent({

@@ -11,9 +11,16 @@ export const FAILPOINTS = [
   'relay.before_publish',
   'relay.after_publish',
   'cascade.batch',
+  'lift.before_commit',
+  'lift.after_commit',
+  'reinstate.before_commit',
+  'reinstate.after_commit',
   'spawn.after_commit',
   'mint.after_commit',
   'users.before_push',
+  'emergency.before_journal',
+  'emergency.after_journal',
+  'emergency.after_publish',
 ] as const;
 export type Failpoint = (typeof FAILPOINTS)[number];
 

@@ -11,6 +11,7 @@ import { actorOf, callerPairs } from '../access/actor';
 import type { AgentPrincipal, KeyPrincipal } from '../access/principal';
 import { Failpoints } from '../config/failpoints';
 import { isRefusal, refused, type SqlRefusal } from '../lineage/refusal';
+import { RefusalCount } from '../lineage/refusal-count';
 import { readScopes, requireCovered } from '../lineage/scopes';
 import { CredentialStore } from './credential.store';
 import { TokenIssuer, type CredentialRow } from './token-issuer';
@@ -22,6 +23,7 @@ export class MintCredential {
     private readonly store: CredentialStore,
     private readonly tokens: TokenIssuer,
     private readonly failpoints: Failpoints,
+    private readonly refusals: RefusalCount,
   ) {}
 
   async mint(
@@ -51,7 +53,10 @@ export class MintCredential {
       ttl_seconds: ttl,
       actor: actorOf(by),
     });
-    if (isRefusal(answer)) throw refused(answer);
+    if (isRefusal(answer)) {
+      this.refusals.add(by.tenant, answer.kill_id);
+      throw refused(answer);
+    }
     await this.failpoints.hit('mint.after_commit');
     return this.tokens.issue(by.tenant, answer.credential);
   }

@@ -16,6 +16,8 @@ export interface CredentialRow {
   expires_at: number;
   subjects: string[];
   generations: number[];
+  /** The key that signs tokens at the moment of issue; `null` before the first one was made. */
+  kid: string | null;
 }
 
 /** Signs the token of a credential that the database has already written (RFC 9068 profile, with the lineage `lin`). */
@@ -27,7 +29,7 @@ export class TokenIssuer {
   ) {}
 
   async issue(tenant: string, row: CredentialRow): Promise<IssuedCredential> {
-    const key = await this.keys.liveKey(tenant, 'token');
+    const key = await this.keys.liveKeyCalled(tenant, 'token', row.kid);
     const token = await new SignJWT({
       tid: tenant,
       scope: row.scopes.join(' '),

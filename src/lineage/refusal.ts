@@ -18,6 +18,14 @@ const DETAIL: Partial<Record<ProblemCode, string>> = {
   agent_revoked: 'The agent, or one it comes from, has been revoked; stop, and do not try again.',
   agent_suspended: 'The agent, or one it comes from, is suspended; wait until that is lifted.',
   not_a_descendant: 'The caller may only touch itself and what stands below it.',
+  not_a_suspension:
+    'This order is a kill, or has been lifted already; a kill is undone by a reinstatement.',
+  not_killed: 'Nothing keeps this subject dead: there is nothing to reinstate.',
+  not_a_kill_of_it:
+    'That is not a kill which keeps this subject dead; GET /v1/kills?subject=kind:id lists them.',
+  other_kills_stand:
+    'Other kills keep this subject dead as well; name all of them in kill_ids if all of them are to be released.',
+  second_person_required: 'Whoever ordered the kill cannot release it; ask another lead.',
   idempotency_mismatch:
     'This Idempotency-Key was used with another request; use a new key for a new request.',
 };
@@ -38,6 +46,12 @@ function detailOf(code: ProblemCode, rest: Record<string, unknown>): string {
     return `ttl_seconds: the parent lives for another ${String(rest.remaining_seconds)} seconds; ask for no more, or leave it out.`;
   if (code === 'too_many_children')
     return `The agent may have ${String(rest.max_children)} children over its whole life, and has had them.`;
+  if (code === 'plan_changed')
+    return `The kill would cover something else by now (${String(rest.agents)} agents); preview it again.`;
+  if (code === 'too_wide')
+    return `The kill would stop ${String(rest.agents)} agents, and max_agents allows ${String(rest.max_agents)}; raise it, or name a narrower subject.`;
+  if (rest.held_until !== undefined)
+    return `A kill holds new roots of this service for this initiator back until ${String(rest.held_until)}.`;
   return DETAIL[code] ?? code;
 }
 

@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { Injectable } from '@nestjs/common';
 import { ProblemError } from '@sever/protocol';
 import { Failpoints } from '../config/failpoints';
@@ -6,6 +5,7 @@ import { KillPool } from '../database/kill-pool';
 import type { SqlRefusal } from '../lineage/refusal';
 import { Replica } from '../stream/replica';
 import type { Order } from './order';
+import { untilCertain } from './until-certain';
 
 export interface CommittedOrder {
   id: string;
@@ -30,9 +30,6 @@ interface Waiting {
 }
 
 const MAX_BATCH = 64;
-const ATTEMPTS = 5;
-/** Try again: serialization, deadlock, and everything after which it is unknown whether the commit happened. */
-const AGAIN = /^(40001|40P01|57P0[123]|08...|ECONN.*|EPIPE)$/;
 
 /**
  * Commits orders. While one of a tenant is on its way, later ones wait in memory and go together: one fence, one lock of
@@ -86,43 +83,22 @@ export class CommitOrders {
       await this.commit(tenant, [order]).then(([outcome]) => resolve(outcome as Outcome), reject);
   }
 
-  /**
-   * An attempt whose answer was lost is sent again under the same ids: the fence makes it wait for the first one, and an
-   * order that is there already is answered as a replay. So the outcome is never guessed.
-   */
   private async commit(tenant: string, orders: Order[]): Promise<Outcome[]> {
     await this.failpoints.hit('kill.before_commit');
-    for (let attempt = 1; ; attempt++) {
+    return untilCertain(async () => {
       const sentMonoMs = this.replica.monotonic();
-      try {
-        const [row] = await this.pool.query<{ outcomes: Outcome[] }>(
-          `SELECT sever_revoke($1, $2) AS outcomes`,
-          [tenant, JSON.stringify(orders)],
-        );
-        await this.failpoints.hit('kill.after_commit');
-        return (row as { outcomes: Outcome[] }).outcomes.map((outcome) =>
-          'entries' in outcome ? { ...outcome, sentMonoMs } : outcome,
-        );
-      } catch (error) {
-        if (!isWorthAnother(error)) throw error;
-        if (attempt === ATTEMPTS)
-          throw new ProblemError(
-            'unavailable',
-            'The database cannot be reached, and whether the order was committed is not known. Send it again with the same Idempotency-Key.',
-            {},
-            { cause: error },
-          );
-        await delay(50 * 2 ** attempt);
-      }
-    }
+      const [row] = await this.pool.query<{ outcomes: Outcome[] }>(
+        `SELECT sever_revoke($1, $2) AS outcomes`,
+        [tenant, JSON.stringify(orders)],
+      );
+      await this.failpoints.hit('kill.after_commit');
+      return (row as { outcomes: Outcome[] }).outcomes.map((outcome) =>
+        'entries' in outcome ? { ...outcome, sentMonoMs } : outcome,
+      );
+    });
   }
 }
 
 function isUnavailable(error: unknown): boolean {
   return error instanceof ProblemError && error.code === 'unavailable';
-}
-
-function isWorthAnother(error: unknown): boolean {
-  const { code, message } = error as { code?: unknown; message?: unknown };
-  return AGAIN.test(String(code)) || /Connection terminated|timeout exceeded/.test(String(message));
 }

@@ -2,8 +2,8 @@ import { Injectable } from '@nestjs/common';
 import { formatPosition, ProblemError, type Kill, type KillReceipt } from '@sever/protocol';
 import { Containment, type OrderContainment } from '../enforcement/containment';
 import type { OrderRef } from '../enforcement/roster.store';
-import { RevocationStore, type RevocationRow } from './revocation.store';
-import { NO_ENFORCEMENT_POINTS, summarize } from './summary';
+import { RevocationStore, type ReleaseColumn, type RevocationRow } from './revocation.store';
+import { DATABASE_RESTORED, NO_ENFORCEMENT_POINTS, summarize } from './summary';
 
 /** The record of a kill as it stands at the moment it is read: what was ordered, what is proven, what is open. */
 @Injectable()
@@ -14,7 +14,11 @@ export class KillRecords {
   ) {}
 
   async get(tenant: string, id: string): Promise<Kill> {
-    return (await this.withReceipts(tenant, id)).kill;
+    const [{ kill }, came_back] = await Promise.all([
+      this.withReceipts(tenant, id),
+      this.store.cameBack(tenant, id),
+    ]);
+    return kill.action === 'kill' ? { ...kill, came_back } : kill;
   }
 
   /** Waits, holding no connection, until the kill is contained or the time is up; then says how it stands. */
@@ -60,7 +64,8 @@ function refOf(row: RevocationRow): OrderRef {
   };
 }
 
-function toKill(row: RevocationRow, { state, containment }: OrderContainment): Kill {
+function toKill(row: RevocationRow, found: OrderContainment): Kill {
+  const { state, containment, unsettledMs } = found;
   return {
     id: row.id,
     state,
@@ -72,9 +77,27 @@ function toKill(row: RevocationRow, { state, containment }: OrderContainment): K
     ticket: row.ticket,
     created_at: row.created_at.toISOString(),
     created_by: row.created_by,
-    summary: summarize(state, row.action, containment),
-    warnings: containment.required === 0 ? [NO_ENFORCEMENT_POINTS] : [],
-    ...(row.not_found.length > 0 ? { not_found: row.not_found } : {}),
+    summary: summarize(row, state, containment),
+    warnings: [
+      ...(containment.required === 0 ? [NO_ENFORCEMENT_POINTS] : []),
+      ...(row.matched === 0 ? ['matched_nothing'] : []),
+      ...(unsettledMs > 0 ? [DATABASE_RESTORED] : []),
+      ...row.warnings,
+    ],
+    ...(row.not_found.length > 0 && { not_found: row.not_found }),
+    ...(row.resolved && { resolved: row.resolved }),
+    ...(row.matched !== null && { matched: row.matched }),
+    ...(row.nearest && { nearest: row.nearest }),
+    ...(row.action === 'suspend' && {
+      level: row.level ?? 'deny_all',
+      expires_at: row.expires_at?.toISOString() ?? null,
+    }),
+    in_flight: row.in_flight,
+    ...(row.hold_until && { hold_until: row.hold_until.toISOString() }),
+    lifted: released(row.lifted),
+    escalated: released(row.escalated),
+    reinstated: released(row.reinstated),
+    refused_since: Number(row.refused_since),
     cascade: {
       state: row.cascade_state,
       agents: row.cascade_agents,
@@ -82,4 +105,9 @@ function toKill(row: RevocationRow, { state, containment }: OrderContainment): K
     },
     containment,
   };
+}
+
+/** The database writes its own form of time. */
+function released(column: ReleaseColumn | null): Kill['lifted'] {
+  return column && { ...column, at: new Date(column.at).toISOString() };
 }

@@ -1,4 +1,15 @@
-import { Body, Controller, Get, Headers, Param, Post, Query, Req, Res } from '@nestjs/common';
+import {
+  Body,
+  Controller,
+  Get,
+  Headers,
+  HttpCode,
+  Param,
+  Post,
+  Query,
+  Req,
+  Res,
+} from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import {
   CascadeList,
@@ -6,9 +17,11 @@ import {
   KillAgentRequest,
   KillList,
   KillQuery,
+  KillPlan,
   KillReceiptList,
   KillRequest,
   ListQuery,
+  SuspendAgentRequest,
   WaitQuery,
 } from '@sever/protocol';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -20,13 +33,17 @@ import type { AgentPrincipal, KeyPrincipal } from '../access/principal';
 import { KillSubjects } from './kill';
 import { KillRecords } from './kill-records';
 import { statusOf } from './kill-status';
-import { fingerprint, readIdempotencyKey } from './order';
+import { fingerprint } from './order';
+import { PreviewKill } from './preview';
+import { readIdempotencyKey } from './read-order';
 import { RevocationStore } from './revocation.store';
 import { readWait } from './wait';
 
 class KillRequestDto extends createZodDto(KillRequest) {}
 class WaitQueryDto extends createZodDto(WaitQuery) {}
 class KillAgentRequestDto extends createZodDto(KillAgentRequest) {}
+class SuspendAgentRequestDto extends createZodDto(SuspendAgentRequest) {}
+class KillPlanDto extends createZodDto(KillPlan) {}
 class KillDto extends createZodDto(Kill) {}
 class KillQueryDto extends createZodDto(KillQuery) {}
 class KillListDto extends createZodDto(KillList) {}
@@ -44,6 +61,7 @@ export class KillsController {
     private readonly records: KillRecords,
     private readonly store: RevocationStore,
     private readonly cursors: Cursors,
+    private readonly previews: PreviewKill,
   ) {}
 
   @Post('kills')
@@ -73,6 +91,30 @@ export class KillsController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
     return this.answer(by, { subject: { kind: 'agent', id }, ...body }, key, wait, request, reply);
+  }
+
+  @Post('agents/:id/suspend')
+  @AccessToStop(...KILLERS)
+  @ZodResponse({ status: 200, type: KillDto, description: 'contained; 202 while it is not' })
+  async suspendAgent(
+    @Caller() by: KeyPrincipal | AgentPrincipal,
+    @Param('id', new IdPipe('agent')) id: string,
+    @Body() body: SuspendAgentRequestDto,
+    @Headers('idempotency-key') key: string | undefined,
+    @Query() { wait }: WaitQueryDto,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    const order = { subject: { kind: 'agent', id }, action: 'suspend' as const, ...body };
+    return this.answer(by, order, key, wait, request, reply);
+  }
+
+  @Post('kills/preview')
+  @HttpCode(200)
+  @AccessToStop(...KILLERS)
+  @ZodResponse({ status: 200, type: KillPlanDto })
+  async preview(@Caller() by: KeyPrincipal | AgentPrincipal, @Body() body: KillRequestDto) {
+    return this.previews.preview(by, body);
   }
 
   @Get('kills')

@@ -1,18 +1,11 @@
 import { createHash } from 'node:crypto';
-import {
-  isId,
-  ProblemError,
-  type IdKind,
-  type KillRequest,
-  type SubjectAsked,
-  type SubjectRef,
-} from '@sever/protocol';
+import type { SubjectRef } from '@sever/protocol';
 import { READERS } from '../access/policy';
 import type { AgentPrincipal, KeyPrincipal } from '../access/principal';
 
-export type Action = 'kill' | 'complete';
+export type Action = 'kill' | 'suspend' | 'complete';
 
-/** An order as `sever_revoke` takes it. */
+/** An order as `sever_revoke` takes it. Absent means: not asked for. */
 export interface Order {
   id: string;
   action: Action;
@@ -24,6 +17,27 @@ export interface Order {
   caller: OrderCaller;
   idempotency: { principal_id: string; key: string; fingerprint: string } | null;
   audit_id: string;
+  level?: string;
+  in_flight?: 'abort' | 'drain';
+  /** Life of a suspension, milliseconds. */
+  expires_ms?: number;
+  /** How long the same service may start no new root for the same initiator, milliseconds. */
+  hold_ms?: number;
+  if_plan_hash?: string;
+  max_agents?: number;
+  resolved?: Resolved[];
+  not_found?: SubjectRef[];
+  matched?: number;
+  nearest?: string[];
+  warnings?: string[];
+  /** The order is a suspension under this very id, and becomes a kill. */
+  escalates?: true;
+}
+
+/** What the order named, and the subjects that it stood for. */
+export interface Resolved {
+  asked: unknown;
+  subjects: SubjectRef[];
 }
 
 /** Whose right the order rests on; checked inside the fenced transaction. */
@@ -31,10 +45,6 @@ export type OrderCaller =
   | { kind: 'operator' }
   | { kind: 'service'; service_id: string }
   | { kind: 'agent'; agent_id: string; subjects: string[]; generations: number[] };
-
-const MAX_REASON_BYTES = 1_024;
-/** What can be killed here, and the form of its id. */
-const KINDS: Record<string, IdKind> = { agent: 'agent', credential: 'credential' };
 
 export function callerOf(by: KeyPrincipal | AgentPrincipal): OrderCaller {
   if (by.kind === 'agent')
@@ -48,70 +58,6 @@ export function callerOf(by: KeyPrincipal | AgentPrincipal): OrderCaller {
   return READERS.some((role) => by.roles.has(role))
     ? { kind: 'operator' }
     : { kind: 'service', service_id: by.id };
-}
-
-/** Checks what a kill names and says, before anything is touched. @throws ProblemError */
-export function readKill(by: KeyPrincipal | AgentPrincipal, asked: KillRequest): SubjectRef[] {
-  if (by.kind === 'agent' && by.toolsOnly)
-    throw new ProblemError(
-      'forbidden',
-      "A token for tools only cannot kill; use the agent's own token.",
-    );
-  if (asked.expires_in !== undefined && asked.action !== 'suspend')
-    throw new ProblemError(
-      'unprocessable',
-      'expires_in: a kill is final; only a suspension expires.',
-    );
-  refuseWhatIsNotServed(asked);
-  readReason(asked.reason);
-  const subjects = asked.subjects ?? (asked.subject ? [asked.subject] : []);
-  return subjects.map(readSubject);
-}
-
-/** @throws ProblemError `bad_reason` */
-export function readReason(reason: string): string {
-  if (reason.trim() === '' || Buffer.byteLength(reason) > MAX_REASON_BYTES)
-    throw new ProblemError(
-      'bad_reason',
-      'reason: say why in 1 to 1,024 bytes; auditors will read it.',
-    );
-  return reason;
-}
-
-function readSubject(asked: SubjectAsked): SubjectRef {
-  const { kind } = asked;
-  const id = 'id' in asked && typeof asked.id === 'string' ? asked.id : '';
-  const idKind = KINDS[kind];
-  if (idKind === undefined)
-    throw new ProblemError(
-      'bad_subject',
-      `subject: this version kills ${Object.keys(KINDS).join(' and ')}, not ${JSON.stringify(kind.slice(0, 32))}.`,
-    );
-  if (!isId(idKind, id))
-    throw new ProblemError('bad_request', `subject.id: not the form of an id of ${kind}.`);
-  return { kind, id };
-}
-
-/** Said aloud rather than ignored: an order that is half obeyed is worse than one that is refused. */
-function refuseWhatIsNotServed(asked: KillRequest): void {
-  const unserved = (['expires_in', 'level', 'hold', 'if_plan_hash', 'max_agents'] as const).filter(
-    (field) => asked[field] !== undefined,
-  );
-  if (asked.action === 'suspend') unserved.push('action' as never);
-  if (asked.in_flight === 'drain') unserved.push('in_flight' as never);
-  if (unserved.length > 0)
-    throw new ProblemError(
-      'unprocessable',
-      `${unserved.join(', ')}: not served by this version; send a plain kill, which stops at once.`,
-    );
-}
-
-/** @throws ProblemError `bad_request` */
-export function readIdempotencyKey(header: string | undefined): string | null {
-  if (header === undefined) return null;
-  if (!/^[\x20-\x7e]{1,255}$/.test(header))
-    throw new ProblemError('bad_request', 'Idempotency-Key: 1 to 255 printable ASCII characters.');
-  return header;
 }
 
 /** What makes two requests the same: method, path, and the body whatever the order of its keys. */

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { CascadeMember, KillQuery } from '@sever/protocol';
 import { KillPool } from '../database/kill-pool';
 import { UnitOfWork } from '../database/unit-of-work';
+import type { Resolved } from './order';
 
 export interface RevocationRow {
   id: string;
@@ -21,10 +22,30 @@ export interface RevocationRow {
   cascade_credentials: number | null;
   replica: string | null;
   committed_mono_ms: number | null;
+  level: string | null;
+  in_flight: 'abort' | 'drain';
+  expires_at: Date | null;
+  hold_until: Date | null;
+  resolved: Resolved[] | null;
+  matched: number | null;
+  nearest: string[] | null;
+  warnings: string[];
+  refused_since: string;
+  lifted: ReleaseColumn | null;
+  escalated: ReleaseColumn | null;
+  reinstated: ReleaseColumn | null;
+}
+
+/** Who undid or sharpened an order, as the database keeps it. */
+export interface ReleaseColumn {
+  at: string;
+  by: { id: string; name: string; kind: string };
+  reason: string;
 }
 
 const COLUMNS = `id, action, subjects, not_found, reason, ticket, created_at, created_by, epoch, first_seq, last_seq, lease_valid_ms,
-  cascade_state, cascade_agents, cascade_credentials, replica, committed_mono_ms`;
+  cascade_state, cascade_agents, cascade_credentials, replica, committed_mono_ms, level, in_flight, expires_at, hold_until,
+  resolved, matched, nearest, warnings, refused_since, lifted, escalated, reinstated`;
 
 @Injectable()
 export class RevocationStore {
@@ -39,6 +60,25 @@ export class RevocationStore {
       [tenant, id],
     );
     return row;
+  }
+
+  /**
+   * Roots that the services of the killed agents have started for the same initiators since: somebody's orchestrator brings
+   * back what was stopped.
+   */
+  async cameBack(tenant: string, id: string): Promise<{ agents: number; ids: string[] }> {
+    const [row] = await this.kills.read<{ agents: number; ids: string[] | null }>(
+      `SELECT count(*)::int AS agents, (array_agg(a.id ORDER BY a.id))[1:10] AS ids
+       FROM agent a WHERE a.tenant = $1 AND a.parent_id IS NULL
+         AND a.created_at > (SELECT created_at FROM revocation WHERE tenant = $1 AND id = $2)
+         AND (a.service_id, a.initiator_id) IN (
+           SELECT killed.service_id, killed.initiator_id
+           FROM revocation r, jsonb_array_elements(r.subjects) s
+           JOIN agent killed ON killed.tenant = $1 AND killed.id = s->>'id' AND s->>'kind' = 'agent'
+           WHERE r.tenant = $1 AND r.id = $2)`,
+      [tenant, id],
+    );
+    return { agents: row?.agents ?? 0, ids: row?.ids ?? [] };
   }
 
   /** Newest first; completions have ids of their own but are not kills, and are left out. */

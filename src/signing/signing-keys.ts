@@ -92,17 +92,28 @@ export class SigningKeys {
     return rows.map((row) => row.public_jwk);
   }
 
-  /** One JWS Compact string over exactly these bytes (RFC 7515), EdDSA. */
-  async sign(tenant: string, purpose: KeyPurpose, typ: string, payload: string): Promise<string> {
-    const key = await this.liveKey(tenant, purpose);
-    return new CompactSign(Buffer.from(payload))
-      .setProtectedHeader({ alg: 'EdDSA', typ, kid: key.kid })
-      .sign(key.privateKey);
+  /** The live key as the database says it is: a replica that did not see the former one's death hears of it here. */
+  async liveKeyCalled(
+    tenant: string,
+    purpose: KeyPurpose,
+    kid: string | null,
+  ): Promise<SigningKey> {
+    const known = await this.liveKey(tenant, purpose);
+    if (kid === null || known.kid === kid) return known;
+    this.forget(tenant);
+    return this.liveKey(tenant, purpose);
   }
 
-  private async readOrCreate(tenant: string, purpose: KeyPurpose): Promise<SigningKey> {
-    const found = await this.readLive(tenant, purpose);
-    if (found) return found;
+  /** A key of the tenant has come or gone: what is cached is read again when it is needed. */
+  forget(tenant: string): void {
+    for (const purpose of ['token', 'stream'] as const) {
+      this.live.delete(`${tenant}/${purpose}`);
+      this.public.delete(`${tenant}/${purpose}`);
+    }
+  }
+
+  /** A new key pair, its private half sealed. It is nobody's until it is stored. */
+  async make(tenant: string): Promise<{ kid: string; public_jwk: PublicJwk; sealed: Buffer }> {
     const { privateKey, publicKey } = await generateKeyPair('EdDSA', {
       crv: 'Ed25519',
       extractable: true,
@@ -114,12 +125,33 @@ export class SigningKeys {
       table: 'signing_key',
       id: kid,
     });
-    await this.work.query(
-      tenant,
-      `INSERT INTO signing_key (tenant, kid, purpose, state, public_jwk, sealed)
-         VALUES ($1, $2, $3, 'live', $4, $5) ON CONFLICT DO NOTHING`,
-      [tenant, kid, purpose, { ...publicOnly, kid, alg: 'EdDSA', use: 'sig' }, sealed],
-    );
+    const public_jwk = { ...publicOnly, kid, alg: 'EdDSA', use: 'sig' } as PublicJwk;
+    return { kid, public_jwk, sealed };
+  }
+
+  /** One JWS Compact string over exactly these bytes (RFC 7515), EdDSA. */
+  async sign(tenant: string, purpose: KeyPurpose, typ: string, payload: string): Promise<string> {
+    const key = await this.liveKey(tenant, purpose);
+    return new CompactSign(Buffer.from(payload))
+      .setProtectedHeader({ alg: 'EdDSA', typ, kid: key.kid })
+      .sign(key.privateKey);
+  }
+
+  private async readOrCreate(tenant: string, purpose: KeyPurpose): Promise<SigningKey> {
+    const found = await this.readLive(tenant, purpose);
+    if (found) return found;
+    // With an heir from the start, so that the key can be killed at any moment.
+    for (const state of ['live', 'next']) {
+      const { kid, public_jwk, sealed } = await this.make(tenant);
+      await this.work.query(
+        tenant,
+        `INSERT INTO signing_key (tenant, kid, purpose, state, public_jwk, sealed)
+         SELECT $1, $2, $3, $4, $5, $6
+         WHERE NOT EXISTS (SELECT FROM signing_key WHERE tenant = $1 AND purpose = $3 AND state = $4)
+         ON CONFLICT DO NOTHING`,
+        [tenant, kid, purpose, state, public_jwk, sealed],
+      );
+    }
     // Another replica may have been first: what stands in the database is what all of them use.
     const stored = await this.readLive(tenant, purpose);
     if (!stored) throw new Error(`no live ${purpose} key for ${tenant} after creating one`);

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
-import { FLOOR_KEEP_MS, type Position, type PublicJwk } from '@sever/protocol';
+import { FLOOR_KEEP_MS, type KeyPurpose, type Position, type PublicJwk } from '@sever/protocol';
 import { UnitOfWork } from '../database/unit-of-work';
+import { StandingEmergencies } from './standing-emergencies';
 
 export interface SnapshotRead extends Position {
   /** base64url */
@@ -21,8 +22,10 @@ export interface SnapshotRead extends Position {
     readonly seq: number;
   }[];
   readonly lifted: readonly string[];
+  /** Announced while the database was away, and not in force yet. */
+  readonly emergencies: readonly (readonly [killId: string, subject: string])[];
   readonly keys: readonly {
-    readonly purpose: 'token' | 'stream';
+    readonly purpose: KeyPurpose;
     readonly kid: string;
     readonly state: 'next' | 'live' | 'previous' | 'dead';
     readonly jwk: PublicJwk;
@@ -37,9 +40,29 @@ interface HeadRow {
   standby: boolean;
 }
 
+/**
+ * Emergencies that are over, for as long as somebody may still open one. Not those that stand as suspensions now: on the
+ * wire the end of the one would be the end of the other, and their own entries close them.
+ */
+const CLOSED_EMERGENCIES = `
+  SELECT kill_id FROM emergency e WHERE tenant = $1 AND not_after > now() AND (state <> 'committed' OR NOT EXISTS (
+    SELECT FROM suspension u WHERE u.tenant = e.tenant AND u.order_id = e.kill_id))`;
+
+/** Of the ids in $2: which are closed, and which subjects of the others have entries of their own. */
+const OVERTAKEN = `
+  SELECT kill_id, NULL AS subject FROM emergency WHERE tenant = $1 AND kill_id = ANY ($2)
+  UNION ALL
+  SELECT r.id, e.payload::jsonb->'op'->>'subject'
+  FROM revocation r JOIN stream_entry e ON e.tenant = r.tenant AND e.epoch = r.epoch AND e.order_id = r.id
+   AND e.seq BETWEEN r.first_seq AND r.last_seq
+  WHERE r.tenant = $1 AND r.id = ANY ($2)`;
+
 @Injectable()
 export class SnapshotStore {
-  constructor(private readonly work: UnitOfWork) {}
+  constructor(
+    private readonly work: UnitOfWork,
+    private readonly emergencies: StandingEmergencies,
+  ) {}
 
   /**
    * Isolation: REPEATABLE READ, so head, floors, suspensions and keys are of one moment: a snapshot that named a place
@@ -67,15 +90,27 @@ export class SnapshotStore {
         const standing = await manager.query<
           { order_id: string; subject: string; level: string | null; epoch: string; seq: string }[]
         >(
-          `SELECT order_id, subject, level, epoch, seq FROM suspension WHERE tenant = $1 AND lifted_at IS NULL`,
+          `SELECT wire_id AS order_id, subject, level, epoch, seq FROM suspension WHERE tenant = $1 AND lifted_at IS NULL`,
           [tenant],
         );
         const lifted = await manager.query<{ order_id: string }[]>(
-          `SELECT order_id FROM suspension WHERE tenant = $1 GROUP BY order_id HAVING bool_and(lifted_at IS NOT NULL)`,
-          [tenant],
+          // An entry of this epoch that is replayed finds its place taken; a suspension of an older one is only ended by name.
+          `SELECT wire_id AS order_id FROM suspension
+           WHERE tenant = $1 AND (lifted_at IS NULL OR epoch < $2 OR lifted_at > now() - interval '25 hours')
+           GROUP BY wire_id HAVING bool_and(lifted_at IS NOT NULL)`,
+          [tenant, head.epoch],
+        );
+        const closed = await manager.query<{ kill_id: string }[]>(CLOSED_EMERGENCIES, [tenant]);
+        const announced = this.emergencies.of(tenant);
+        const overtaken = await manager.query<{ kill_id: string; subject: string | null }[]>(
+          OVERTAKEN,
+          [tenant, [...announced.keys()]],
         );
         const keys = await manager.query<SnapshotRead['keys']>(
-          `SELECT purpose, kid, state, public_jwk AS jwk FROM signing_key WHERE tenant = $1`,
+          `SELECT purpose, kid, state, public_jwk AS jwk FROM signing_key WHERE tenant = $1
+           UNION ALL
+           SELECT 'halt', kid, CASE WHEN revoked_at IS NULL THEN 'live' ELSE 'dead' END, public_jwk FROM halt_key
+           WHERE tenant = $1`,
           [tenant],
         );
         return {
@@ -96,11 +131,30 @@ export class SnapshotStore {
             epoch: Number(row.epoch),
             seq: Number(row.seq),
           })),
-          lifted: lifted.map((row) => row.order_id),
+          lifted: [
+            ...lifted.map((row) => row.order_id),
+            ...closed.map((row) => row.kill_id),
+          ],
+          emergencies: stillOpen(announced, overtaken),
           keys,
         };
       },
       'REPEATABLE READ',
     );
   }
+}
+
+/** An announcement that came after its own order would stand against what that order does not mean. */
+function stillOpen(
+  announced: ReadonlyMap<string, readonly string[]>,
+  overtaken: readonly { kill_id: string; subject: string | null }[],
+): [string, string][] {
+  const over = new Set(overtaken.map(({ kill_id, subject }) => `${kill_id} ${subject ?? ''}`));
+  return [...announced].flatMap(([killId, subjects]) =>
+    over.has(`${killId} `)
+      ? []
+      : subjects
+          .filter((subject) => !over.has(`${killId} ${subject}`))
+          .map((subject): [string, string] => [killId, subject]),
+  );
 }

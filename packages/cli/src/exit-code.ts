@@ -26,6 +26,8 @@ export function exitCodeOf(kill: Kill, now: number): number {
       return EXIT.contained;
     case 'emergency':
       return EXIT.emergency;
+    case 'refused':
+      return EXIT.refused;
     case 'committed':
     case 'partial':
       return isStuck(kill, now) ? EXIT.stuck : EXIT.pending;

@@ -44,12 +44,15 @@ export const credentialSql = [
      RETURN jsonb_build_object(
        'id', p_credential_id, 'agent_id', p_agent.id, 'scopes', to_jsonb(p_scopes), 'audience', p_audience, 'use', p_use,
        'issued_at', issued, 'expires_at', expires,
+       'kid', (SELECT k.kid FROM signing_key k WHERE k.tenant = p_agent.tenant AND k.purpose = 'token' AND k.state = 'live'),
        'subjects', to_jsonb(p_agent.lin_subjects || own_s), 'generations', to_jsonb(p_agent.lin_generations || own_g));
    END $$`,
 
   // Refuses when the caller, an ancestor or the agent itself is dead or has ended; NULL when all of them live.
+  `DROP FUNCTION IF EXISTS sever_refuse_dead(agent, text[], bigint[], timestamptz)`,
+
   `CREATE OR REPLACE FUNCTION sever_refuse_dead(
-     p_agent agent, p_caller_subjects text[], p_caller_generations bigint[], p_now timestamptz) RETURNS jsonb
+     p_agent agent, p_caller_subjects text[], p_caller_generations bigint[], p_now timestamptz, p_for text) RETURNS jsonb
    LANGUAGE plpgsql VOLATILE AS $$
    DECLARE dead record;
    BEGIN
@@ -57,7 +60,7 @@ export const credentialSql = [
        p_agent.tenant,
        p_agent.lin_subjects || ('agent:' || p_agent.id) || coalesce(p_caller_subjects, '{}'),
        p_agent.lin_generations || sever_generation(p_agent.tenant, 'agent:' || p_agent.id)
-         || coalesce(p_caller_generations, '{}')) d;
+         || coalesce(p_caller_generations, '{}'), p_for) d;
      IF FOUND AND dead.action = 'kill' THEN
        RETURN jsonb_build_object('problem', 'ancestor_revoked', 'kill_id', dead.order_id, 'subject', dead.subject);
      END IF;

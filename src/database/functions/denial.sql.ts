@@ -1,23 +1,29 @@
 /**
  * Why a lineage is dead: the first pair below its floor, a kill before a completion; else the first standing
  * suspension; no row when it lives. The same rule as `DenialView` at an enforcement point, over the same pairs.
+ * p_for: 'act' (call, mint, kill) or 'spawn', which a suspension of level deny_spawn refuses as well.
  *
  * Locks: none. Isolation: VOLATILE, so that inside another function it reads with a snapshot of its own statement.
  */
 export const denialSql = [
-  `CREATE OR REPLACE FUNCTION sever_denial(p_tenant text, p_subjects text[], p_generations bigint[])
-   RETURNS TABLE (subject text, order_id text, action text)
+  `DROP FUNCTION IF EXISTS sever_agent_denial(text, text, text[], bigint[])`,
+  `DROP FUNCTION IF EXISTS sever_denial(text, text[], bigint[])`,
+
+  `CREATE OR REPLACE FUNCTION sever_denial(
+     p_tenant text, p_subjects text[], p_generations bigint[], p_for text DEFAULT 'act')
+   RETURNS TABLE (subject text, order_id text, action text, level text)
    LANGUAGE sql VOLATILE ROWS 1 AS $$
-     SELECT found.subject, found.order_id, found.action FROM (
-       SELECT s.subject, s.floor_order AS order_id, s.floor_action AS action,
+     SELECT found.subject, found.order_id, found.action, found.level FROM (
+       SELECT s.subject, s.floor_order AS order_id, s.floor_action AS action, NULL::text AS level,
               CASE s.floor_action WHEN 'complete' THEN 2 ELSE 1 END AS rank, pair.ord
        FROM unnest(p_subjects, p_generations) WITH ORDINALITY AS pair(subject, generation, ord)
        JOIN subject s ON s.tenant = p_tenant AND s.subject = pair.subject
        WHERE pair.generation < s.floor
        UNION ALL
-       SELECT u.subject, u.order_id, 'suspend', 3, pair.ord
+       SELECT u.subject, u.order_id, 'suspend', u.level, 3, pair.ord
        FROM unnest(p_subjects) WITH ORDINALITY AS pair(subject, ord)
        JOIN suspension u ON u.tenant = p_tenant AND u.subject = pair.subject AND u.lifted_at IS NULL
+       WHERE p_for = 'spawn' OR u.level IS DISTINCT FROM 'deny_spawn'
      ) found ORDER BY found.rank, found.ord LIMIT 1
    $$`,
 
@@ -27,12 +33,13 @@ export const denialSql = [
    $$`,
 
   // An agent is dead when its own generation is below its own floor, or any pair of its lineage is.
+  // As lists and records show it, so a suspension counts whatever its level.
   `CREATE OR REPLACE FUNCTION sever_agent_denial(p_tenant text, p_id text, p_subjects text[], p_generations bigint[])
-   RETURNS TABLE (subject text, order_id text, action text)
+   RETURNS TABLE (subject text, order_id text, action text, level text)
    LANGUAGE sql VOLATILE ROWS 1 AS $$
      SELECT d.* FROM sever_denial(
        p_tenant,
        p_subjects || ('agent:' || p_id),
-       p_generations || sever_generation(p_tenant, 'agent:' || p_id)) d
+       p_generations || sever_generation(p_tenant, 'agent:' || p_id), 'spawn') d
    $$`,
 ];

@@ -23,7 +23,7 @@ export const mintSql = [
        || ARRAY(SELECT s FROM unnest(target.lin_subjects) s WHERE s NOT LIKE 'agent:%'));
      SELECT * INTO target FROM agent WHERE tenant = t AND id = target.id;
      ts := clock_timestamp();
-     refused := sever_refuse_dead(target, caller_s, caller_g, ts);
+     refused := sever_refuse_dead(target, caller_s, caller_g, ts, 'act');
      IF refused IS NOT NULL THEN RETURN refused; END IF;
      credential := sever_issue(
        target, p->>'credential_id', coalesce(p->>'family_id', p->>'credential_id'),

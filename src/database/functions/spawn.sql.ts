@@ -31,7 +31,7 @@ export const spawnSql = [
        -- A new snapshot: the row as it is now that no kill can pass.
        SELECT * INTO parent FROM agent WHERE tenant = t AND id = parent.id;
        ts := clock_timestamp();
-       refused := sever_refuse_dead(parent, caller_s, caller_g, ts);
+       refused := sever_refuse_dead(parent, caller_s, caller_g, ts, 'spawn');
        IF refused IS NOT NULL THEN RETURN refused; END IF;
        born.parent_id := parent.id;
        born.root_id := parent.root_id;
@@ -55,6 +55,13 @@ export const spawnSql = [
        fresh := ARRAY['tenant:' || t, 'service:' || (p->>'service_id'), 'initiator:' || (p->>'initiator_id')] || fresh;
        PERFORM sever_fence_shared(t, ARRAY['agent:' || (p->>'id')] || fresh);
        ts := clock_timestamp();
+       SELECT h.order_id, h.until INTO dead FROM root_hold h
+       WHERE h.tenant = t AND h.service_id = p->>'service_id' AND h.initiator_id = p->>'initiator_id' AND h.until > ts
+       ORDER BY h.until DESC LIMIT 1;
+       IF FOUND THEN
+         RETURN jsonb_build_object('problem', 'ancestor_suspended', 'kill_id', dead.order_id,
+           'subject', 'initiator:' || (p->>'initiator_id'), 'held_until', dead.until);
+       END IF;
        born.root_id := p->>'id';
        born.depth := 0;
        born.service_id := p->>'service_id';
@@ -69,7 +76,7 @@ export const spawnSql = [
      -- Subjects new to the path enter with the generation they have now; those that are dead refuse the birth.
      born.lin_generations := born.lin_generations || ARRAY(SELECT sever_generation(t, s) FROM unnest(fresh) s);
      born.lin_subjects := born.lin_subjects || fresh;
-     SELECT d.* INTO dead FROM sever_denial(t, born.lin_subjects, born.lin_generations) d;
+     SELECT d.* INTO dead FROM sever_denial(t, born.lin_subjects, born.lin_generations, 'spawn') d;
      IF FOUND THEN
        RETURN jsonb_build_object('problem', CASE dead.action WHEN 'suspend' THEN 'ancestor_suspended' ELSE 'ancestor_revoked' END,
                                  'kill_id', dead.order_id, 'subject', dead.subject);
@@ -89,6 +96,7 @@ export const spawnSql = [
      born.scopes := ARRAY(SELECT jsonb_array_elements_text(p->'scopes'));
      born.base_grant_id := p->>'grant_id';
      born.refs := p->'refs';
+     born.trace_id := p->>'trace_id';
      born.max_depth := (p->>'max_depth')::int;
      born.max_children := (p->>'max_children')::int;
      born.created_at := ts;

@@ -5,6 +5,10 @@ import { Enforcement1000000000004 } from './0004-enforcement';
 import { RowLevelSecurity1000000000005 } from './0005-row-level-security';
 import { Functions1000000000006 } from './0006-functions';
 import { BrokerUsers1000000000007 } from './0007-broker-users';
+import { Orders1000000000008 } from './0008-orders';
+import { Epochs1000000000009 } from './0009-epochs';
+import { Emergencies1000000000010 } from './0010-emergencies';
+import { HaltKeys1000000000012 } from './0012-halt-keys';
 
 export const MIGRATIONS = [
   TenantsAndAccess1000000000001,
@@ -14,4 +18,8 @@ export const MIGRATIONS = [
   RowLevelSecurity1000000000005,
   Functions1000000000006,
   BrokerUsers1000000000007,
+  Orders1000000000008,
+  Epochs1000000000009,
+  Emergencies1000000000010,
+  HaltKeys1000000000012,
 ];

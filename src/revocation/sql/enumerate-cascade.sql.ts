@@ -19,25 +19,38 @@ export const START = `
     SELECT DISTINCT member.id, member.agent_id FROM named
     JOIN credential c ON c.tenant = $1 AND c.id = named.id AND named.kind = 'credential'
     JOIN credential member ON member.tenant = $1 AND member.family_id = c.family_id
-    JOIN subject s ON s.tenant = $1 AND s.generation < s.floor
-      AND s.subject IN ('family:' || member.family_id, 'credential:' || member.id)
+    WHERE EXISTS (
+      SELECT FROM standing_kill k WHERE k.tenant = $1 AND k.order_id = $2
+        AND k.subject IN ('family:' || member.family_id, 'credential:' || member.id)
+      UNION ALL
+      SELECT FROM suspension u WHERE u.tenant = $1 AND u.order_id = $2
+        AND u.subject IN ('family:' || member.family_id, 'credential:' || member.id))
   ), listed AS (
     UPDATE agent a SET listed_state = 'completed' FROM named
     WHERE a.tenant = $1 AND a.listed_state = 'active' AND named.action = 'complete' AND named.kind = 'task'
       AND 'task:' || named.id = ANY (a.lin_subjects)
   )
   INSERT INTO cascade_member (tenant, order_id, kind, member_id, agent_id, expanded)
-  SELECT $1, $2, 'agent', a.id, a.id, named.action = 'complete'
-  FROM named JOIN agent a ON a.tenant = $1 AND (
+  SELECT $1, $2, 'agent', top, top, false FROM ord, sever_tops($1, ord.subjects) top WHERE ord.action <> 'complete'
+  UNION
+  SELECT $1, $2, 'agent', a.id, a.id, true
+  FROM named JOIN agent a ON a.tenant = $1 AND named.action = 'complete' AND (
     (named.kind = 'agent' AND a.id = named.id) OR (named.kind = 'task' AND 'task:' || named.id = ANY (a.lin_subjects)))
-  UNION ALL
+  UNION
   SELECT $1, $2, 'credential', family.id, family.agent_id, true FROM family
-  UNION ALL
+  UNION
+  SELECT $1, $2, 'grant', g.id, g.agent_id, true
+  FROM named JOIN scope_grant g ON g.tenant = $1 AND g.id = named.id AND named.kind = 'grant'
+  UNION
+  SELECT $1, $2, 'credential', c.id, c.agent_id, true
+  FROM named JOIN scope_grant g ON g.tenant = $1 AND g.id = named.id AND named.kind = 'grant'
+  JOIN credential c ON c.tenant = $1 AND c.agent_id = g.agent_id AND 'grant:' || g.id = ANY (c.own_subjects)
+  UNION
   SELECT $1, $2, 'credential', c.id, c.agent_id, true
   FROM named JOIN credential c ON c.tenant = $1 AND c.agent_id = named.id AND named.kind = 'agent' AND named.action = 'complete'
-  UNION ALL
+  UNION
   SELECT $1, $2, 'credential', c.id, c.agent_id, true
-  FROM named JOIN agent a ON a.tenant = $1 AND named.kind = 'task' AND 'task:' || named.id = ANY (a.lin_subjects)
+  FROM named JOIN agent a ON a.tenant = $1 AND named.action = 'complete' AND named.kind = 'task' AND 'task:' || named.id = ANY (a.lin_subjects)
   JOIN credential c ON c.tenant = $1 AND c.agent_id = a.id
   ON CONFLICT DO NOTHING`;
 
@@ -57,8 +70,11 @@ export const EXPAND_BATCH = `
     FROM todo JOIN credential c ON c.tenant = $1 AND c.agent_id = todo.member_id
     ON CONFLICT DO NOTHING
   ), listed AS (
+    -- A suspension is not listed there: it ends without anybody walking the tree again.
     UPDATE agent a SET listed_state = 'killed' FROM todo
     WHERE a.tenant = $1 AND a.id = todo.member_id AND a.listed_state <> 'killed'
+      AND EXISTS (SELECT FROM revocation r WHERE r.tenant = $1 AND r.id = $2 AND r.action = 'kill'
+        AND NOT (r.reinstated IS NOT NULL AND r.subjects @> jsonb_build_array(jsonb_build_object('kind', 'agent', 'id', a.id))))
   ), done AS (
     UPDATE cascade_member m SET expanded = true FROM todo
     WHERE m.tenant = $1 AND m.order_id = $2 AND m.kind = 'agent' AND m.member_id = todo.member_id

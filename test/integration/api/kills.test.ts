@@ -196,7 +196,12 @@ describe('kills over the API, with nobody to enforce them', () => {
     ['an id with a wildcard', { reason: 'x', subject: subject('agt_*') }, 400],
     ['an unknown kind', { reason: 'x', subject: { kind: 'galaxy', id: 'x' } }, 422],
     ['an unknown agent', { reason: 'x', subject: subject(newId('agent')) }, 404],
-    ['an order that this version does not serve', { reason: 'x', hold: '15m' }, 422],
+    ['a hold without a kill', { reason: 'x', action: 'suspend', hold: '15m' }, 422],
+    ['a hold without end', { reason: 'x', hold: '9999d' }, 422],
+    ['a time that is none', { reason: 'x', action: 'suspend', expires_in: 'soon' }, 400],
+    ['an expiry of a kill', { reason: 'x', expires_in: '1h' }, 422],
+    ['a level that nobody knows', { reason: 'x', action: 'suspend', level: 'deny_some' }, 422],
+    ['a level of a kill', { reason: 'x', level: 'deny_all' }, 422],
   ])('refuses %s and changes nothing', async (_, change, status) => {
     const { agent } = await root();
     const body = typeof change === 'string' ? change : { subject: subject(agent.id), ...change };

@@ -6,14 +6,15 @@ const none: Containment = {
   ...{ required: 0, enforced: 0, dark: 0, pending: [], nack: [], unknown: [] },
   ...{ enforced_by: null, latency_ms: null, not_covered: [] },
 };
+const KILL = { action: 'kill', lifted: null, reinstated: null } as const;
 const point = (name: string) => ({ id: newId('enforcementPoint'), name });
 
 describe('the sentence that a tired person reads', () => {
   it('says that it is done only when all have proven it', () => {
-    expect(summarize('contained', 'kill', { ...none, required: 12, enforced: 12 })).toBe(
+    expect(summarize(KILL, 'contained', { ...none, required: 12, enforced: 12 })).toBe(
       'Stopped at all 12 enforcement points.',
     );
-    expect(summarize('contained', 'kill', { ...none, required: 2, enforced: 1, dark: 1 })).toBe(
+    expect(summarize(KILL, 'contained', { ...none, required: 2, enforced: 1, dark: 1 })).toBe(
       'Stopped at all 2 enforcement points (1 provably dark).',
     );
   });
@@ -22,13 +23,13 @@ describe('the sentence that a tired person reads', () => {
     const pending = [
       { ...point('ep-7'), mode: 'strict' as const, dark_by: '2026-01-01T03:12:15.000Z' },
     ];
-    expect(summarize('partial', 'kill', { ...none, required: 12, enforced: 11, pending })).toBe(
+    expect(summarize(KILL, 'partial', { ...none, required: 12, enforced: 11, pending })).toBe(
       'Stopped at 11 of 12 enforcement points; ep-7 has not answered yet, provably dark by 03:12:15Z.',
     );
   });
 
   it('puts first what needs hands, and counts the rest', () => {
-    const said = summarize('committed', 'kill', {
+    const said = summarize(KILL, 'committed', {
       ...none,
       required: 5,
       unknown: ['b', 'c', 'd'].map(point),
@@ -41,7 +42,7 @@ describe('the sentence that a tired person reads', () => {
   });
 
   it('does not pretend that anything is refused where nobody enforces', () => {
-    expect(summarize('committed', 'kill', none)).toContain('no enforcement point was enrolled');
+    expect(summarize(KILL, 'committed', none)).toContain('no enforcement point was enrolled');
   });
 });
 

@@ -1,5 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander';
-import { WAIT_DEFAULT_MS, type Kill, type KillReceipt, type KillRequest } from '@sever/protocol';
+import { parseDuration, WAIT_DEFAULT_MS, type Kill, type KillReceipt, type KillRequest } from '@sever/protocol';
 import { allPages } from '../client/all-pages';
 import { ProblemResponseError, SeverClientError } from '../client/errors';
 import { KillUncertainError, sendKill } from '../client/send-kill';
@@ -7,7 +7,6 @@ import type { CliIo } from '../cli-io';
 import { EXIT, exitCodeOf } from '../exit-code';
 import { killReport } from '../output/kill-report';
 import { terminalJson } from '../output/terminal-text';
-import { parseDuration } from '../parse-duration';
 import { parseTarget } from '../parse-target';
 import { inSession, type Session } from '../session';
 import { usageError } from '../usage-error';

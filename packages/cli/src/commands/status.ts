@@ -1,5 +1,5 @@
 import { InvalidArgumentError, type Command } from 'commander';
-import type { EnforcementPointInfo, Kill } from '@sever/protocol';
+import { parseDuration, type EnforcementPointInfo, type Kill } from '@sever/protocol';
 import { allPages } from '../client/all-pages';
 import { ProblemResponseError } from '../client/errors';
 import type { CliIo } from '../cli-io';
@@ -7,7 +7,6 @@ import { EXIT, exitCodeOf, gravest } from '../exit-code';
 import { moment } from '../output/moment';
 import { table } from '../output/table';
 import { terminalText } from '../output/terminal-text';
-import { parseDuration } from '../parse-duration';
 import { inSession, type Session } from '../session';
 import { EXIT_CODES } from './kill';
 import { killTable } from './kills';

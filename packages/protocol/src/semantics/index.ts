@@ -5,3 +5,4 @@ export * from './lineage';
 export * from './position';
 export * from './scope';
 export * from './subject';
+export * from './duration';
