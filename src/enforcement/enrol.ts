@@ -8,6 +8,7 @@ import {
   type EnrolRequest,
 } from '@sever/protocol';
 import { calculateJwkThumbprint, compactVerify, importJWK, type JWK } from 'jose';
+import { type HaltKeyStore } from '../access/halt-key.store';
 import type { EnrollerPrincipal, KeyPrincipal } from '../access/principal';
 import { hashSecretKey, newSecretKey } from '../access/secret-keys';
 import { type Broker } from '../broker/broker';
@@ -28,6 +29,7 @@ export interface EnrolPorts {
   readonly sealer: Sealer;
   readonly issuer: Issuer;
   readonly endUsers: EndUsers;
+  readonly haltKeys: HaltKeyStore;
 }
 
 /**
@@ -86,22 +88,24 @@ export class Enrol {
   async access(
     tenant: string,
     { id, name, user }: { id: string; name: string; user: { publicKey: string; issuedAt: number } },
-  ): Promise<Pick<EnrolReply, 'nats' | 'stream_keys' | 'token_keys' | 'issuer'>> {
-    const { broker, keys, issuer } = this.ports;
+  ): Promise<Pick<EnrolReply, 'nats' | 'stream_keys' | 'token_keys' | 'halt_keys' | 'issuer'>> {
+    const { broker, keys, issuer, haltKeys } = this.ports;
     // A tenant whose first enforcement point comes before its first token has no keys yet: they are made here.
     await Promise.all([keys.liveKey(tenant, 'stream'), keys.liveKey(tenant, 'token')]);
-    const [jwt, streamKeys, tokenKeys] = await Promise.all([
+    const [jwt, streamKeys, tokenKeys, halting] = await Promise.all([
       broker.mintUserJwt({
         ...{ userPublicKey: user.publicKey, issuedAt: user.issuedAt, name },
         ...epPermissions(tenant, id),
       }),
       keys.publicKeys(tenant, 'stream'),
       keys.publicKeys(tenant, 'token'),
+      haltKeys.publicKeys(tenant),
     ]);
     return {
       nats: { urls: broker.urls, jwt },
       stream_keys: streamKeys,
       token_keys: tokenKeys,
+      halt_keys: halting,
       issuer: issuer.url,
     };
   }

@@ -71,6 +71,8 @@ export class Receipts {
       await this.leave(said);
       return 'taken';
     }
+    const { tenant, ep: epId, halts } = said;
+    if (halts !== undefined) this.ports.events.halts.next({ tenant, epId, halts });
     if (this.stored.get(nameOf(said)) === stepOf(said)) {
       this.ports.activity.touch(said.tenant, said.boot_id);
       return 'taken';

@@ -24,6 +24,7 @@ const ALSO: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 const REFUSED: Readonly<Record<string, readonly number[]>> = {
   'post /v1/agents': [409, 422],
   'post /v1/agents/{id}/credentials': [409, 422],
+  'post /v1/halt-keys': [422],
   'post /v1/kills': [404, 422],
   'post /v1/agents/{id}/kill': [422],
 };

@@ -13,6 +13,13 @@ export interface ReceiptApplied {
   readonly killIds: readonly string[];
 }
 
+/** Kill orders that an enforcement point took without us, as it shows them; nobody has verified them yet. */
+export interface HaltsReported {
+  readonly tenant: string;
+  readonly epId: string;
+  readonly halts: readonly string[];
+}
+
 export interface BootChange {
   readonly tenant: string;
   readonly epId: string;
@@ -21,9 +28,10 @@ export interface BootChange {
   readonly change: 'entered' | 'left' | 'retired';
 }
 
-/** Somebody should look: an enforcement point and the control plane do not agree, or somebody pretends. */
+/** Somebody should look: an enforcement point and the control plane do not agree, somebody pretends, or a halt was used. */
 export interface EnforcementAlarm {
-  readonly kind: 'divergence' | 'receipt_over_head' | 'bad_signature';
+  readonly kind:
+    'divergence' | 'receipt_over_head' | 'bad_signature' | 'halt_used' | 'halt_refused';
   readonly tenant: string;
   readonly epId: string;
   readonly detail: string;
@@ -32,6 +40,7 @@ export interface EnforcementAlarm {
 /** What happens to enforcement points in this process, for whoever waits for it or shows it. */
 export class EnforcementEvents {
   readonly receipts = new Subject<ReceiptApplied>();
+  readonly halts = new Subject<HaltsReported>();
   readonly boots = new Subject<BootChange>();
   readonly alarms = new Subject<EnforcementAlarm>();
 }

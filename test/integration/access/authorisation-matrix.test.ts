@@ -36,6 +36,9 @@ const MATRIX: Record<string, string[] | typeof PUBLIC> = {
   'POST /v1/api-keys': ['admin'],
   'GET /v1/api-keys': ['admin'],
   'DELETE /v1/api-keys/:id': ['admin'],
+  'POST /v1/halt-keys': ['admin'],
+  'GET /v1/halt-keys': ['admin'],
+  'DELETE /v1/halt-keys/:id': ['admin'],
   'POST /v1/enrolment-keys': ['admin'],
   'GET /v1/enrolment-keys': ['admin'],
   'DELETE /v1/enrolment-keys/:id': ['admin'],
@@ -47,6 +50,7 @@ const ID_OF: Record<string, string> = {
   '/v1/kills/:id': newId('kill'),
   '/v1/enforcement-points/:id': newId('enforcementPoint'),
   '/v1/api-keys/:id': newId('apiKey'),
+  '/v1/halt-keys/:id': newId('haltKey'),
   '/v1/enrolment-keys/:id': newId('enrolmentKey'),
 };
 
