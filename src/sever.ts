@@ -98,7 +98,12 @@ function wholeNumber(min: number, max: number): (text: string) => number {
   };
 }
 
-run(process.argv.slice(2), processIo(), addOwnCommands).then(
+const io: CliIo = {
+  ...processIo(),
+  publish: async (message) => (await import('./broker/publish-once.js')).publishOnce(message),
+};
+
+run(process.argv.slice(2), io, addOwnCommands).then(
   (code) => process.exit(code),
   (error: unknown) => {
     const text = error instanceof Error ? error.message : String(error);

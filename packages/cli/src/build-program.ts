@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import type { CliIo } from './cli-io';
 import { addFindCommand } from './commands/find';
+import { addHaltCommand } from './commands/halt';
 import { addKillCommand } from './commands/kill';
 import { addKillsCommand } from './commands/kills';
 import { addStatusCommand } from './commands/status';
@@ -32,6 +33,7 @@ export function buildProgram(io: CliIo): Command {
       },
     });
   addKillCommand(program, io);
+  addHaltCommand(program, io);
   addFindCommand(program, io);
   addTreeCommand(program, io);
   addKillsCommand(program, io);

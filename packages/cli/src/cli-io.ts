@@ -21,6 +21,13 @@ export interface CliIo {
   readonly newIdempotencyKey: () => string;
   /** Calls the listener at Ctrl-C or SIGTERM. @returns what removes it */
   readonly onInterrupt: (listener: () => void) => () => void;
+  /** Publishes one message at a broker; absent where no client for one is at hand. */
+  readonly publish?: (message: {
+    readonly url: string;
+    readonly credsFile: string;
+    readonly subject: string;
+    readonly message: string;
+  }) => Promise<void>;
   /** Records the exit code of the command that ran. */
   readonly setExitCode: (code: number) => void;
 }
