@@ -27,7 +27,8 @@ const KEY_BY_HASH = `
          floor(extract(epoch FROM expires_at) * 1000)::float8 AS expires_at, 'live' AS standing
   FROM api_key WHERE hash = $1
   UNION ALL
-  SELECT 'enrolment', tenant, id, id, 'enroller', name, revoked_at IS NULL AND expires_at > now(),
+  -- One that an order killed is known by that: enrolment answers it with 403, and what to do.
+  SELECT 'enrolment', tenant, id, id, 'enroller', name, (revoked_at IS NULL OR revoked_by IS NOT NULL) AND expires_at > now(),
          last_used_at IS NULL OR last_used_at < now() - interval '1 minute',
          floor(extract(epoch FROM expires_at) * 1000)::float8, 'live'
   FROM enrolment_key WHERE hash = $1

@@ -16,6 +16,8 @@ const NOT_CONTAINED =
 const ALSO: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   'post /v1/kills': { 202: NOT_CONTAINED },
   'post /v1/agents/{id}/kill': { 202: NOT_CONTAINED },
+  'post /v1/agents/{id}/suspend': { 202: NOT_CONTAINED },
+  'post /v1/kills/{id}/escalate': { 202: NOT_CONTAINED },
   'delete /v1/enforcement-points/{id}': { 202: NOT_CONTAINED },
   'post /v1/enforcement-points': { 200: 'The key pair was enrolled before: its record' },
 };
@@ -25,8 +27,13 @@ const REFUSED: Readonly<Record<string, readonly number[]>> = {
   'post /v1/agents': [409, 422],
   'post /v1/agents/{id}/credentials': [409, 422],
   'post /v1/halt-keys': [422],
-  'post /v1/kills': [404, 422],
+  'post /v1/kills': [404, 409, 422],
+  'post /v1/kills/preview': [404, 422],
   'post /v1/agents/{id}/kill': [422],
+  'post /v1/agents/{id}/suspend': [422],
+  'post /v1/kills/{id}/lift': [409, 422],
+  'post /v1/kills/{id}/escalate': [409, 422],
+  'post /v1/subjects/{kind}/{id}/reinstate': [409, 412, 422],
 };
 
 const MEANING: Readonly<Record<number, string>> = {
@@ -34,7 +41,8 @@ const MEANING: Readonly<Record<number, string>> = {
   401: 'No credential, or one that is not valid',
   403: 'The credential does not allow this, or its agent is revoked or suspended',
   404: 'There is no such thing, or not for this caller',
-  409: 'The agent or an ancestor has ended or is revoked or suspended: it gets no new authority',
+  409: 'It does not fit what stands: an ancestor is revoked, a plan has changed, something was done already; `code` says what',
+  412: 'The kill that is named is none that keeps this subject dead',
   422: 'The form is right and the meaning is not; `code` says what',
   503: 'The database cannot be reached or is busy; repeat after `Retry-After`',
 };
@@ -77,7 +85,7 @@ function describe(operation: Operation, route: string): void {
     ...(isPublic ? {} : problems(operation, route)),
   };
   if (isPublic) operation.security = [];
-  if (!/^post .*\/kills?$/.test(route)) return;
+  if (!/^post .*\/(kills?|suspend)$/.test(route)) return;
   const parameters = (operation.parameters ?? []).filter((one) => !isCalled(one, 'wait'));
   const wait = { name: 'wait', in: 'query', required: false, ...WAIT } as Parameter;
   operation.parameters = [...parameters, wait, IDEMPOTENCY_KEY];

@@ -25,10 +25,16 @@ const MATRIX: Record<string, string[] | typeof PUBLIC> = {
   'POST /v1/tasks/:id/complete': ['service', 'agent'],
   'POST /v1/agents/:id/kill': KILLERS,
   'POST /v1/kills': KILLERS,
+  'POST /v1/agents/:id/suspend': KILLERS,
+  'POST /v1/kills/preview': KILLERS,
+  'POST /v1/kills/:id/lift': ['responder', 'lead'],
+  'POST /v1/kills/:id/escalate': KILLERS,
+  'POST /v1/subjects/:kind/:id/reinstate': ['lead'],
   'GET /v1/kills': READERS,
   'GET /v1/kills/:id': READERS,
   'GET /v1/kills/:id/cascade': READERS,
   'GET /v1/kills/:id/receipts': READERS,
+  'GET /v1/epochs': READERS,
   'POST /v1/enforcement-points': ['enroller'],
   'GET /v1/enforcement-points': READERS,
   'GET /v1/enforcement-points/self': ['enforcement_point'],
@@ -90,6 +96,7 @@ describe('who may call what', () => {
     const [method, path] = route.split(' ') as [string, string];
     const filled = path
       .replace(':file', 'console.css')
+      .replace(':kind/:id', `agent/${ID_OF['/v1/agents/:id'] as string}`)
       .replace(/^(\/v1\/[a-z-]+\/:id)/, (prefix) => prefix.replace(':id', ID_OF[prefix] as string));
     return plane.call(method, filled, {
       key,
