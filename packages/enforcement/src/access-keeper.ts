@@ -25,7 +25,7 @@ export interface AccessKeeperOptions {
   readonly logger: Logger;
 }
 
-/** Asks the control plane for new addresses and credentials while the broker cannot be reached. */
+/** Asks the control plane for new addresses and credentials while the broker, or the one road there is, is not reached. */
 export class AccessKeeper {
   private accessKey: string;
   private cancel: (() => void) | null = null;
@@ -62,7 +62,7 @@ export class AccessKeeper {
       await tokenKeys.pin(now.token_keys);
       await streamKeys.pin(now.stream_keys);
       await haltKeys.pin(now.halt_keys);
-      if (!this.stopped) await transport.useAccess(now.nats);
+      if (!this.stopped) await transport.useAccess({ ...now.nats, accessKey: this.accessKey });
     } catch (error) {
       logger.warn({ error: String(error) }, 'cut off from the broker and the control plane');
     }

@@ -13,7 +13,8 @@ import { KeyRing } from './key-ring';
 import { Machine } from './machine';
 import type { Alarm } from './machine-events';
 import { TokenVerifier } from './token-verifier';
-import { NatsTransport } from './transports/nats';
+import type { Road, Transport } from './transport';
+import { openTransport } from './transports/open-transport';
 import {
   RefusedError,
   type Admission,
@@ -32,7 +33,9 @@ import type { VerifiedToken } from './verified-token';
 const DRAIN_MS = 5_000;
 const silent: Logger = { info: () => {}, warn: () => {}, error: () => {} };
 
-type Settings = Required<Pick<ConnectOptions, 'name' | 'mode' | 'abort' | 'audience' | 'logger'>>;
+type Settings = Required<
+  Pick<ConnectOptions, 'url' | 'name' | 'mode' | 'abort' | 'audience' | 'transport' | 'logger'>
+>;
 
 /**
  * Where access is stopped. It decides every call locally, in microseconds, from what the control plane has signed;
@@ -57,7 +60,7 @@ export class EnforcementPoint {
   private readonly machine: Machine;
   private readonly verifier: TokenVerifier;
   private readonly inFlight: InFlight;
-  private readonly transport: NatsTransport;
+  private readonly transport: Transport;
   private readonly intake: Intake;
   private readonly driver: Driver;
   private readonly access: AccessKeeper;
@@ -97,8 +100,11 @@ export class EnforcementPoint {
       haltKeys: this.haltKeys,
       leaseKey: Buffer.from(enrolled.lease_key, 'base64url'),
     });
-    const seed = keys.natsSeed;
-    this.transport = new NatsTransport({ tenant, ep, seed, access: enrolled.nats });
+    const reached = (yes: boolean): void => (yes ? this.access.found() : this.access.lost());
+    this.transport = openTransport(settings.transport, {
+      ...{ url: settings.url, enrolled, seed: keys.natsSeed, clock, timers },
+      onBroker: reached,
+    });
     const { machine, transport, intake, inFlight } = this;
     this.access = new AccessKeeper({
       controlPlane,
@@ -132,7 +138,8 @@ export class EnforcementPoint {
       timers,
       logger,
       onAlarm: (alarm) => this.alarm(alarm),
-      onConnection: (connected) => (connected ? this.access.found() : this.access.lost()),
+      // With two roads the broker is looked for also while the other one stands.
+      onConnection: settings.transport === 'auto' ? () => undefined : reached,
     });
     keys.onLockLost(() =>
       this.driver.goDark({ kind: 'lock_lost', detail: 'its key directory is no longer locked' }),
@@ -156,7 +163,8 @@ export class EnforcementPoint {
     try {
       const controlPlane = new ControlPlane({ ...options, logger });
       const enrolled = await controlPlane.enrol(keys, { name, mode, abort }, until);
-      const settings = { name, mode, abort, audience, logger };
+      const { url, transport = 'auto' } = options;
+      const settings = { url, name, mode, abort, audience, transport, logger };
       started = new EnforcementPoint(settings, enrolled, keys, controlPlane);
       await started.start(until);
       return started;
@@ -236,6 +244,11 @@ export class EnforcementPoint {
       halts: haltStates(this.machine.emergencies.entries()),
       darkBecause: this.machine.darkBecause,
     };
+  }
+
+  /** By which roads it hears the control plane at this moment. */
+  roads(): readonly Road[] {
+    return this.transport.roads;
   }
 
   /** Messages that changed nothing, by reason: bad signatures, wrong tenants, replays. */

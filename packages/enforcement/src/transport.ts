@@ -19,15 +19,22 @@ export interface SnapshotReplies {
 }
 
 export interface TransportAccess {
+  /** Of the broker. */
   readonly urls: readonly string[];
   readonly jwt: string;
+  /** Bearer at the control plane; left out: as before. */
+  readonly accessKey?: string;
 }
+
+export type Road = 'nats' | 'http';
 
 /**
  * The road between an enforcement point and the control plane. It may lose, repeat, delay and reorder; it never
  * decides anything. NATS is one; the same messages can travel over HTTP.
  */
 export interface Transport {
+  /** The roads that stand at this moment. */
+  readonly roads: readonly Road[];
   /**
    * Looks for the other side until it is found or `close()`. `connected` tells that stream, pulse and emergency are
    * subscribed: a snapshot may be asked for only after that.
@@ -36,6 +43,8 @@ export interface Transport {
   requestSnapshot(request: string): SnapshotReplies;
   requestRange(request: RangeRequest): Promise<Uint8Array>;
   requestLease(request: LeaseRequest): Promise<Uint8Array>;
+  /** Signed evidence; the reply says that it was looked at. */
+  requestEvidence(message: string): Promise<Uint8Array>;
   /** Receipts and the leave. It proves nothing about delivery. */
   publishReceipt(message: string): void;
   /** Hands over everything published so far, as far as the connection allows. */

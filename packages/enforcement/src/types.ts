@@ -106,6 +106,12 @@ export type HaltOutcome =
   | { readonly outcome: 'enforced' | 'known'; readonly killId: string; readonly kept: boolean }
   | { readonly outcome: 'refused'; readonly why: 'not_signed' | 'expired' | 'over' };
 
+/**
+ * How it hears the control plane. `auto`: over NATS, and over HTTP whenever that is not well; `nats`, `http`: that one
+ * alone.
+ */
+export type TransportChoice = 'auto' | 'nats' | 'http';
+
 export interface ConnectOptions {
   /** The control plane, such as `http://127.0.0.1:7400`. */
   url: string;
@@ -121,6 +127,8 @@ export interface ConnectOptions {
   keyDirectory: string;
   /** Audience that tokens must carry; default `sever`. */
   audience?: string;
+  /** Default `auto`. */
+  transport?: TransportChoice;
   /** Give up connecting after this long; default: never, retry with backoff. */
   timeoutMs?: number;
   logger?: Logger;

@@ -78,9 +78,11 @@ export async function runSidecar(
 
 /** @throws SidecarError; whatever `connect` rejects with. */
 async function start(settings: Settings, logger: Logger, connect: Connect): Promise<Sidecar> {
-  const { url, enrolmentKey, name, mode, keyDirectory } = settings;
+  const { url, enrolmentKey, name, mode, transport, keyDirectory } = settings;
   const abort = settings.upstreams.length > 0 ? 'stream' : 'none';
-  const options: ConnectOptions = { url, enrolmentKey, name, mode, abort, keyDirectory, logger };
+  const options: ConnectOptions = {
+    ...{ url, enrolmentKey, name, mode, abort, transport, keyDirectory, logger },
+  };
   const enforcer = await connect(options).catch((error: unknown) => {
     throw error instanceof EnrolmentRefusedError ? refused(error, url) : error;
   });

@@ -9,6 +9,8 @@ export interface Settings {
   readonly enrolmentKey: string;
   readonly name: string;
   readonly mode: 'strict' | 'best_effort';
+  /** How it hears the control plane: by both roads, or by one of them alone. */
+  readonly transport: 'auto' | 'nats' | 'http';
   readonly host: string;
   /** 0 lets the system pick one. */
   readonly port: number;
@@ -27,6 +29,7 @@ const Environment = z.object({
     .min(1),
   SEVER_SIDECAR_NAME: z.string().regex(EP_NAME, `must match ${EP_NAME.source}`).optional(),
   SEVER_MODE: z.enum(['strict', 'best_effort'], 'must be strict or best_effort').optional(),
+  SEVER_TRANSPORT: z.enum(['auto', 'nats', 'http'], 'must be auto, nats or http').optional(),
   SEVER_SIDECAR_HOST: z.string().min(1).optional(),
   SEVER_SIDECAR_PORT: z
     .string()
@@ -61,6 +64,7 @@ export function readSettings(
     enrolmentKey: given.SEVER_ENROLMENT_KEY,
     name,
     mode: given.SEVER_MODE ?? file?.mode ?? 'strict',
+    transport: given.SEVER_TRANSPORT ?? 'auto',
     host: given.SEVER_SIDECAR_HOST ?? '127.0.0.1',
     port: given.SEVER_SIDECAR_PORT ?? 7410,
     keyDirectory: join(given.SEVER_DATA_DIR ?? defaultDataDirectory(), 'ep', name),

@@ -9,6 +9,7 @@ import {
   BROADCASTS,
   inboxPrefix,
   requestSubject,
+  type EpRequest,
   type LeaseRequest,
   type RangeRequest,
 } from '@sever/protocol';
@@ -18,6 +19,8 @@ import type { SnapshotReplies, Transport, TransportAccess, TransportListener } f
 import { MessageQueue } from './message-queue';
 
 const REQUEST_TIMEOUT_MS = 2_000;
+/** It is looked at entry by entry, and what is missing is committed before the reply. */
+const EVIDENCE_TIMEOUT_MS = 10_000;
 /** A server that takes a connection and says nothing gets this long at each attempt. */
 const DIAL_TIMEOUT_MS = 5_000;
 /** A subscription with more unread messages than this has a reader that cannot keep up. */
@@ -49,6 +52,10 @@ export class NatsTransport implements Transport {
     this.access = options.access;
   }
 
+  get roads(): readonly 'nats'[] {
+    return this.connection === null || this.connection.isClosed() ? [] : ['nats'];
+  }
+
   async start(listener: TransportListener): Promise<void> {
     this.listener = listener;
     await this.open();
@@ -71,6 +78,7 @@ export class NatsTransport implements Transport {
       next: (timeoutMs) => queue.next(timeoutMs),
       close: () => {
         if (!subscription.isClosed()) subscription.unsubscribe();
+        queue.fail(new Error('closed'));
       },
     };
   }
@@ -81,6 +89,10 @@ export class NatsTransport implements Transport {
 
   async requestLease(request: LeaseRequest): Promise<Uint8Array> {
     return await this.request('lease', request);
+  }
+
+  async requestEvidence(message: string): Promise<Uint8Array> {
+    return await this.request('evidence', message, EVIDENCE_TIMEOUT_MS);
   }
 
   publishReceipt(message: string): void {
@@ -204,12 +216,15 @@ export class NatsTransport implements Transport {
     await this.open();
   }
 
-  private async request(kind: 'range' | 'lease', body: object): Promise<Uint8Array> {
-    const reply = await this.current().request(
-      this.subject(kind),
-      encoder.encode(JSON.stringify(body)),
-      { timeout: REQUEST_TIMEOUT_MS },
-    );
+  private async request(
+    kind: 'range' | 'lease' | 'evidence',
+    body: object | string,
+    timeout = REQUEST_TIMEOUT_MS,
+  ): Promise<Uint8Array> {
+    const text = typeof body === 'string' ? body : JSON.stringify(body);
+    const reply = await this.current().request(this.subject(kind), encoder.encode(text), {
+      timeout,
+    });
     return reply.data;
   }
 
@@ -218,7 +233,7 @@ export class NatsTransport implements Transport {
     return this.connection;
   }
 
-  private subject(kind: 'snapshot' | 'range' | 'lease' | 'receipt'): string {
+  private subject(kind: EpRequest): string {
     return requestSubject(kind, this.options.tenant, this.options.ep);
   }
 
