@@ -1,4 +1,5 @@
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { HttpRequests, type HttpRequest } from './http-requests';
 import { CLEAR, Way, type Conditions } from './way';
 
 export type Direction = 'to_server' | 'to_client';
@@ -86,6 +87,7 @@ export class Link {
 export class ChaosProxy {
   readonly links = new Set<Link>();
   private conditions: Record<Direction, Conditions> = { to_server: CLEAR, to_client: CLEAR };
+  private readonly requestObservers: ((request: HttpRequest) => void)[] = [];
   private turn = 0;
 
   protected constructor(
@@ -127,8 +129,21 @@ export class ChaosProxy {
     await closed;
   }
 
+  /** Every HTTP request, before it goes on. */
+  observeRequests(observer: (request: HttpRequest) => void): void {
+    this.requestObservers.push(observer);
+  }
+
   protected open(link: Link): Passage {
-    return { pass: (direction, chunk) => link.send(direction, chunk) };
+    const requests = new HttpRequests();
+    return {
+      pass: (direction, chunk) => {
+        if (direction === 'to_server' && this.requestObservers.length > 0)
+          for (const request of requests.push(chunk))
+            for (const observer of this.requestObservers) observer(request);
+        link.send(direction, chunk);
+      },
+    };
   }
 
   private async join(client: Socket): Promise<void> {

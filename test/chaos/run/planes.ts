@@ -1,0 +1,72 @@
+import { join } from 'node:path';
+import { freePort } from '../../../src/embedded/ports';
+import { Child } from './child';
+
+/** One replica of the control plane: a process at a port that stays the same over its restarts. */
+export interface Plane {
+  readonly name: string;
+  readonly port: number;
+  readonly url: string;
+  child: Child | null;
+  /** It does not answer, and will not until something is done. */
+  isFrozen: boolean;
+}
+
+/** The replicas, as real processes that can die in any way. */
+export class Planes {
+  readonly all: Plane[] = [];
+
+  constructor(
+    private readonly folder: string,
+    private readonly environment: Readonly<Record<string, string>>,
+    private readonly onDeath: (why: string) => void,
+  ) {}
+
+  async add(): Promise<Plane> {
+    const port = await freePort();
+    const plane: Plane = {
+      name: `plane ${this.all.length + 1}`,
+      port,
+      url: `http://127.0.0.1:${port}`,
+      child: null,
+      isFrozen: false,
+    };
+    this.all.push(plane);
+    await this.start(plane);
+    return plane;
+  }
+
+  async start(plane: Plane, failpoints = ''): Promise<void> {
+    plane.child = await Child.start(
+      {
+        name: plane.name,
+        args: [join('dist', 'main.js')],
+        env: {
+          ...this.environment,
+          SEVER_PORT: String(plane.port),
+          SEVER_DATA_DIR: join(this.folder, plane.name.replace(' ', '-')),
+          SEVER_FAILPOINTS: failpoints,
+        },
+        ready: /sever: listening on (http:\S+)/,
+      },
+      this.onDeath,
+    );
+    if (failpoints !== '') plane.child.expectDeath();
+  }
+
+  async restart(plane: Plane, failpoints = ''): Promise<void> {
+    await plane.child?.stop();
+    await this.start(plane, failpoints);
+  }
+
+  /** Those that can be expected to answer. */
+  get living(): Plane[] {
+    return this.all.filter(({ child, isFrozen }) => child?.isRunning === true && !isFrozen);
+  }
+
+  readonly ports = (): number[] => this.living.map(({ port }) => port);
+
+  async stop(): Promise<void> {
+    await Promise.all(this.all.map(async ({ child }) => await child?.stop()));
+  }
+}
