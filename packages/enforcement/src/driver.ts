@@ -17,6 +17,7 @@ import { learnKey } from './learn-key';
 import type { Machine } from './machine';
 import type { Alarm, Effect, MachineEvent, ReceiptBody } from './machine-events';
 import { receiveSnapshot } from './receive-snapshot';
+import { showEvidence } from './show-evidence';
 import { takeHalt } from './take-halt';
 import type { Transport, TransportListener } from './transport';
 import type { HaltOutcome, Logger } from './types';
@@ -252,6 +253,11 @@ export class Driver implements TransportListener {
           break;
         case 'request_lease':
           void this.requestLease(effect);
+          break;
+        case 'show_evidence':
+          void showEvidence(effect, this.options).then((event) =>
+            this.enqueue(() => this.handle(event)),
+          );
           break;
         case 'receipt':
           this.receipt = effect.body;

@@ -51,7 +51,7 @@ export class Intake {
 
   async entry(line: string): Promise<SignedEntry | null> {
     const signed = await this.signed(line, 'entry', Entry);
-    return signed && { entry: signed.message, payload: signed.payload };
+    return signed && { entry: signed.message, payload: signed.payload, jws: line };
   }
 
   async pulse(bytes: Uint8Array): Promise<Pulse | null> {

@@ -22,6 +22,8 @@ export interface SignedEntry {
   readonly entry: Entry;
   /** The signed bytes; the chain's hashes are taken over them. */
   readonly payload: Uint8Array;
+  /** As it was signed; absent where nobody would have to be shown it. */
+  readonly jws?: string | undefined;
 }
 
 /** What reaches the machine. Every message has passed signature, tenant, size and schema before. */
@@ -38,6 +40,8 @@ export type MachineEvent =
       readonly type: 'snapshot';
       readonly manifest: SnapshotManifest;
       readonly items: readonly SnapshotItem[];
+      /** The manifest as it was signed. */
+      readonly jws?: string | undefined;
     }
   | { readonly type: 'snapshot_failed'; readonly nonce: string }
   /** Its entries were fed one by one before this. */
@@ -45,6 +49,9 @@ export type MachineEvent =
   | { readonly type: 'range_failed' }
   | { readonly type: 'lease'; readonly reply: LeaseReply }
   | { readonly type: 'lease_failed'; readonly nonce: string }
+  /** The control plane has looked at what was shown; its database is in that epoch. */
+  | { readonly type: 'evidence_taken'; readonly epoch: number }
+  | { readonly type: 'evidence_failed' }
   | { readonly type: 'disconnected' }
   | { readonly type: 'connected' }
   /** Messages may have been lost although the connection stands (slow consumer, stale connection). */
@@ -85,6 +92,14 @@ export type Effect =
       readonly epoch: number;
       readonly applied: number;
       readonly digest: string;
+    }
+  /** Show the control plane what it has signed: its database may have forgotten it. */
+  | {
+      readonly type: 'show_evidence';
+      readonly epoch: number;
+      readonly applied: number;
+      readonly entries: readonly string[];
+      readonly manifest?: string | undefined;
     }
   | { readonly type: 'receipt'; readonly body: ReceiptBody }
   /** Abort work that the view now denies: that of these subjects, or any (`null`). */

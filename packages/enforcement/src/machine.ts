@@ -49,7 +49,8 @@ export class Machine extends StreamFollower {
       this.snapshotRetry.nextAt,
       this.catchUp.nextAt,
       this.pulses.nextAt,
-      this.receipts.dueAt ?? Infinity,
+      this.evidence.nextAt,
+      this.diverged === null ? (this.receipts.dueAt ?? Infinity) : Infinity,
       this.canLease() ? this.nextLeaseAt : Infinity,
     );
   }
@@ -57,7 +58,7 @@ export class Machine extends StreamFollower {
   /** What a decision at this moment stands on. A suspended machine's first look voids the lease before it answers. */
   standing(at: Instant): Standing {
     this.observeClock(at);
-    if (this.dark !== null || this.revokedSelf) return 'dark';
+    if (this.refusesAll || this.revokedSelf) return 'dark';
     if (!this.booted) return 'starting';
     if (this.lease.isValid(at.mono)) return 'fresh';
     return this.options.mode === 'strict' ? 'no_lease' : 'stale';
@@ -73,7 +74,8 @@ export class Machine extends StreamFollower {
   }
 
   get darkBecause(): string | null {
-    if (this.dark !== null) return this.dark;
+    const dark = this.dark ?? this.diverged;
+    if (dark !== null) return dark;
     return this.revokedSelf
       ? 'this enforcement point, or the key it enrolled with, is revoked'
       : null;
@@ -81,7 +83,7 @@ export class Machine extends StreamFollower {
 
   /** Dark because of an order that can be lifted: it goes on following the stream and reporting. */
   get isRevoked(): boolean {
-    return this.dark === null && this.revokedSelf;
+    return !this.refusesAll && this.revokedSelf;
   }
 
   /** Refuse everything from now on, for a reason outside the protocol (lock lost, closing). */
@@ -127,6 +129,10 @@ export class Machine extends StreamFollower {
       case 'lease_failed':
         if (this.lease.answered(event.nonce) !== undefined) this.leaseSoon(at);
         return;
+      case 'evidence_taken':
+        return this.onEvidenceTaken(event.epoch, at);
+      case 'evidence_failed':
+        return this.evidence.failed(at.mono);
       case 'tick':
         return;
     }
@@ -144,6 +150,13 @@ export class Machine extends StreamFollower {
   protected onLoss(): void {
     // A reply to a request from before the loss could renew a lease without having caught up.
     this.lease.forgetRequests();
+  }
+
+  /** Also best_effort admits nothing before a lease of the epoch that it begins anew in. */
+  protected onDivergence(): void {
+    this.lease.void();
+    this.booted = false;
+    this.nextLeaseAt = Infinity;
   }
 
   protected onProgress(): void {
@@ -254,6 +267,8 @@ export class Machine extends StreamFollower {
     const missing = this.pulses.takeMissing(at.mono);
     if (missing !== null) this.askRange(missing, at);
     this.follow(this.catchUp.due(this.chain.applied, at.mono), at);
+    this.showEvidence(at);
+    if (this.diverged !== null) return;
     if (this.canLease() && at.mono >= this.nextLeaseAt) this.askLease(at);
     if (this.receipts.dueAt !== null && at.mono >= this.receipts.dueAt) this.emitReceipt(at);
   }

@@ -15,6 +15,8 @@ const OPENING_BRACE = 0x7b;
 export interface ReceivedSnapshot {
   readonly manifest: SnapshotManifest;
   readonly items: readonly SnapshotItem[];
+  /** The manifest as it was signed. */
+  readonly jws: string;
 }
 
 /**
@@ -32,9 +34,9 @@ export async function receiveSnapshot(
   nonce: string,
 ): Promise<ReceivedSnapshot> {
   try {
-    const manifest = await firstManifest(replies, intake, nonce);
+    const { manifest, jws } = await firstManifest(replies, intake, nonce);
     const items = await chunksOf(manifest, replies, intake, nonce);
-    return { manifest, items };
+    return { manifest, items, jws };
   } finally {
     replies.close();
   }
@@ -44,7 +46,7 @@ async function firstManifest(
   replies: SnapshotReplies,
   intake: Intake,
   nonce: string,
-): Promise<SnapshotManifest> {
+): Promise<{ manifest: SnapshotManifest; jws: string }> {
   for (;;) {
     const bytes = await replies.next(MANIFEST_WAIT_MS);
     if (bytes[0] === OPENING_BRACE) {
@@ -56,7 +58,7 @@ async function firstManifest(
       );
     }
     const manifest = await manifestIn(bytes, intake, nonce);
-    if (manifest !== null) return manifest;
+    if (manifest !== null) return { manifest, jws: Buffer.from(bytes).toString('latin1') };
   }
 }
 

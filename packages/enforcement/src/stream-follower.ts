@@ -1,9 +1,17 @@
-import { DenialView, type Emergency, type Entry, type Pulse } from '@sever/protocol';
+import {
+  DenialView,
+  type Emergency,
+  type Entry,
+  type Pulse,
+  type SnapshotItem,
+  type SnapshotManifest,
+} from '@sever/protocol';
 import type { Instant } from './clock';
 import { CatchUp, type Ask } from './catch-up';
 import { Chain } from './chain';
 import { DenialRules } from './denial-rules';
 import { EmergencyBook } from './emergency-book';
+import { EvidenceKeeper } from './evidence-keeper';
 import { EntryBuffer } from './entry-buffer';
 import { HaltReports } from './halt-reports';
 import type {
@@ -46,6 +54,9 @@ export abstract class StreamFollower {
   /** False from a suspected loss until everything up to a fresh snapshot is known again. */
   protected synced = false;
   protected dark: string | null = null;
+  /** Dark as well, until the control plane opens a newer epoch: then it begins anew, and forgets no denial. */
+  protected diverged: string | null = null;
+  protected readonly evidence: EvidenceKeeper;
   /** Something may have been lost after the outstanding snapshot was asked for. */
   private lostSinceAsked = false;
   private snapshotNonce: string | null = null;
@@ -67,6 +78,7 @@ export abstract class StreamFollower {
       random,
     });
     this.catchUp = new CatchUp(random);
+    this.evidence = new EvidenceKeeper(random);
   }
 
   /** Messages may have been lost. */
@@ -75,6 +87,8 @@ export abstract class StreamFollower {
   protected abstract onProgress(): void;
   /** Nothing is missing any more up to a snapshot taken since the loss. */
   protected abstract onSynced(at: Instant): void;
+  /** Nothing that the control plane said before counts any more. */
+  protected abstract onDivergence(): void;
   /** When a lease last proved that nothing was missing. */
   protected abstract lastCaughtUp(): { readonly mono: number; readonly now: number } | null;
 
@@ -83,6 +97,9 @@ export abstract class StreamFollower {
   protected onEntry(signed: SignedEntry, at: Instant): void {
     const { entry } = signed;
     const hash = this.chain.hash(signed.payload);
+    if (signed.jws !== undefined) this.evidence.keep(entry, hash, signed.jws);
+    if (this.diverged !== null && entry.epoch <= this.chain.epoch)
+      return this.emit(...this.denials.deny(entry));
     if (!this.snapshotHeld || entry.epoch > this.chain.epoch) return this.setAside(entry, hash, at);
     if (entry.epoch < this.chain.epoch) return this.drop('older_epoch');
     if (entry.seq <= this.chain.applied) return this.onRepeated(entry, hash, at);
@@ -136,12 +153,12 @@ export abstract class StreamFollower {
   }
 
   protected drain(at: Instant): void {
-    while (this.dark === null) {
+    while (!this.refusesAll) {
       const next = this.buffer.take({ epoch: this.chain.epoch, seq: this.chain.applied + 1 });
       if (next === undefined) break;
       this.applyInOrder(next.entry, next.hash, at);
     }
-    if (this.dark !== null) return;
+    if (this.refusesAll) return;
     this.pulses.reached(this.chain.applied);
     this.onProgress();
   }
@@ -156,6 +173,7 @@ export abstract class StreamFollower {
     if (!this.snapshotHeld) return;
     if (pulse.epoch > this.chain.epoch) return this.onNewerEpoch(pulse.epoch, at);
     if (pulse.epoch < this.chain.epoch) return this.drop('older_epoch');
+    if (this.diverged !== null) return;
     this.pulses.sawHead(pulse.head, this.chain.applied, at.mono);
   }
 
@@ -201,6 +219,7 @@ export abstract class StreamFollower {
   protected resynchronise(at: Instant): void {
     this.loseSync();
     this.snapshotRetry.answered();
+    this.evidence.again();
     this.askSnapshot(at);
   }
 
@@ -217,7 +236,8 @@ export abstract class StreamFollower {
     this.emit({ type: 'request_snapshot', nonce: this.snapshotNonce });
   }
 
-  protected onSnapshot({ manifest, items }: SnapshotEvent, at: Instant): void {
+  protected onSnapshot(snapshot: SnapshotEvent, at: Instant): void {
+    const { manifest } = snapshot;
     if (!this.snapshots.isForThisBoot(manifest) || manifest.nonce !== this.snapshotNonce)
       return this.drop('foreign_snapshot');
     this.snapshotNonce = null;
@@ -226,6 +246,7 @@ export abstract class StreamFollower {
       return this.snapshotRetry.failed(at.mono);
     }
     this.snapshotRetry.answered();
+    if (this.staysDiverged(manifest)) return this.drop('diverged');
     if (this.snapshotHeld && this.snapshots.isOlder(manifest, this.chain)) {
       // Entries overtook it without a gap: this boot knows more than the snapshot says.
       this.drop('older_snapshot');
@@ -233,11 +254,17 @@ export abstract class StreamFollower {
     }
     if (this.snapshotHeld && this.snapshots.contradicts(manifest, this.chain))
       return this.diverge(`the digest at ${manifest.epoch}.${manifest.seq} differs`);
-    this.adopt({ type: 'snapshot', manifest, items }, at);
+    this.adopt(snapshot, at);
   }
 
-  protected adopt({ manifest, items }: SnapshotEvent, at: Instant): void {
+  protected staysDiverged({ epoch }: SnapshotManifest): boolean {
+    return this.diverged !== null && epoch <= this.chain.epoch;
+  }
+
+  protected adopt({ manifest, items, jws }: SnapshotEvent, at: Instant): void {
     const newEpoch = manifest.epoch !== this.chain.epoch;
+    if (newEpoch) this.onEpochEnd(items);
+    if (jws !== undefined) this.evidence.keepManifest(manifest, jws);
     this.signedNow = Math.max(this.signedNow, manifest.now);
     const opening = items.filter(
       (item) => item[0] !== 'e' || this.emergencies.mayOpen(item[1], item[2]),
@@ -258,7 +285,17 @@ export abstract class StreamFollower {
     this.receipts.applied(at.mono);
     this.buffer.dropUpTo(manifest);
     this.drain(at);
-    if (this.dark === null) this.afterSnapshot(at);
+    if (!this.refusesAll) this.afterSnapshot(at);
+  }
+
+  /**
+   * What it denies, it goes on denying, and shows what the control plane has signed of the epoch that has ended. A lift of
+   * that epoch does not count against an order that stands in the new one: it must be ordered, or proven, again.
+   */
+  protected onEpochEnd(items: readonly SnapshotItem[]): void {
+    this.diverged = null;
+    for (const item of items) if (item[0] === 's') this.view.forgetLift(item[1]);
+    if (this.snapshotHeld) this.evidence.want();
   }
 
   protected afterSnapshot(at: Instant): void {
@@ -278,7 +315,7 @@ export abstract class StreamFollower {
 
   protected follow(ask: Ask, at: Instant): void {
     if (ask === 'snapshot') return this.askSnapshot(at);
-    if (ask === null) return;
+    if (ask === null || this.diverged !== null) return;
     const { epoch, applied } = this.chain;
     this.emit({ type: 'request_range', epoch, from: applied + 1, to: this.catchUp.wantedTo });
   }
@@ -288,7 +325,33 @@ export abstract class StreamFollower {
   }
 
   protected diverge(detail: string): void {
-    this.darken({ kind: 'divergence', detail });
+    if (this.refusesAll) return;
+    this.diverged = `divergence: ${detail}`;
+    this.synced = false;
+    this.catchUp.forget();
+    this.onDivergence();
+    this.emit(
+      { type: 'cut', because: 'dark' },
+      { type: 'alarm', alarm: { kind: 'divergence', detail } },
+    );
+    this.evidence.want();
+  }
+
+  /** Shown again until it is taken: without it neither side can know what the other has lost. */
+  protected showEvidence(at: Instant): void {
+    if (!this.evidence.isDue(at.mono)) return;
+    const { epoch, applied } = this.chain;
+    const below = this.diverged === null ? epoch : Infinity;
+    this.emit({ type: 'show_evidence', epoch, applied, ...this.evidence.show(below, at.mono) });
+  }
+
+  protected onEvidenceTaken(epoch: number, at: Instant): void {
+    this.evidence.taken();
+    if (epoch > this.chain.epoch) this.onNewerEpoch(epoch, at);
+  }
+
+  protected get refusesAll(): boolean {
+    return this.dark !== null || this.diverged !== null;
   }
 
   protected darken(alarm: Alarm): void {

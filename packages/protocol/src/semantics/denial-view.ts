@@ -189,6 +189,11 @@ export class DenialView {
     this.version += 1;
   }
 
+  /** A lift that a restored database has forgotten. Only the first snapshot of a newer epoch may say that it has. */
+  forgetLift(id: string): void {
+    this.lifted.delete(id);
+  }
+
   /**
    * Merges a snapshot. Floors merge by maximum. Suspensions of its epoch up to its sequence number are replaced by its
    * list; those of older epochs, and emergencies, stay until it lists them as lifted.
