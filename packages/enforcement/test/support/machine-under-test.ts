@@ -8,6 +8,7 @@ import {
   type SnapshotManifest,
 } from '@sever/protocol';
 import { sha256 } from '../../src/driver';
+import type { KeptEmergencies } from '../../src/kept-emergencies';
 import { Machine } from '../../src/machine';
 import type { Effect, MachineEvent, SignedEntry } from '../../src/machine-events';
 
@@ -68,6 +69,7 @@ export class MachineUnderTest {
     readonly mode: Mode = 'strict',
     readonly stream = new StreamByHand(),
     make: new (...args: ConstructorParameters<typeof Machine>) => Machine = Machine,
+    kept?: KeptEmergencies,
   ) {
     this.machine = new make({
       tenant: 'ten_1',
@@ -75,6 +77,7 @@ export class MachineUnderTest {
       enrolmentKeyId: 'enr_1',
       bootId: 'bot_1',
       mode,
+      kept,
       sha256,
       random: () => 0.5,
       nonce: () => `nonce-${String((this.nonces += 1)).padStart(12, '0')}`,

@@ -1,4 +1,10 @@
-import { RefusedError, type CallContext, type Denied, type InFlightCall } from '@sever/enforcement';
+import {
+  RefusedError,
+  type Alarm,
+  type CallContext,
+  type Denied,
+  type InFlightCall,
+} from '@sever/enforcement';
 import { covers, toolScope } from '@sever/protocol';
 import type {
   Admission,
@@ -26,6 +32,7 @@ export class ScriptedEnforcer implements Enforcer {
   /** What the next halt is answered. */
   haltOutcome: HaltOutcome = { outcome: 'refused', why: 'not_signed' };
   readonly haltsBrought: string[] = [];
+  private readonly alarmListeners: ((alarm: Alarm) => void)[] = [];
   private readonly agents = new Map<string, Agent>();
   private readonly denials = new Map<string, Denied>();
 
@@ -132,7 +139,13 @@ export class ScriptedEnforcer implements Enforcer {
     };
   }
 
-  onAlarm(): void {}
+  onAlarm(listener: (alarm: Alarm) => void): void {
+    this.alarmListeners.push(listener);
+  }
+
+  raise(alarm: Alarm): void {
+    for (const listener of this.alarmListeners) listener(alarm);
+  }
 
   close(): Promise<void> {
     this.closed = true;
