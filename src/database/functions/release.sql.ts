@@ -134,11 +134,12 @@ export const releaseSql = [
        RETURN jsonb_build_object('problem', 'second_person_required');
      END IF;
      IF target.path IS NOT NULL THEN
-       -- Every pair that it lives under; for an agent its own is what is being revived.
-       SELECT d.* INTO dead FROM sever_denial(p_tenant,
-         CASE p->>'kind' WHEN 'agent' THEN target.path[1 : cardinality(target.generations)] ELSE target.path END,
-         CASE p->>'kind' WHEN 'agent' THEN target.generations
-              ELSE target.generations || sever_generation(p_tenant, 'agent:' || target.owner_id) END) d
+       -- Every pair that it lives under, without what is being revived.
+       SELECT d.* INTO dead FROM (
+         SELECT array_agg(pair.s) AS subjects, array_agg(pair.g) AS generations
+         FROM unnest(target.path, target.generations || sever_generation(p_tenant, 'agent:' || target.owner_id)) AS pair(s, g)
+         WHERE NOT pair.s = ANY (wires)
+       ) above, sever_denial(p_tenant, above.subjects, above.generations) d
        WHERE d.action = 'kill';
        IF FOUND THEN
          RETURN jsonb_build_object('problem', 'ancestor_revoked', 'kill_id', dead.order_id, 'subject', dead.subject);
