@@ -1,10 +1,15 @@
 import { Command } from 'commander';
 import type { CliIo } from './cli-io';
+import { addDrillCommand } from './commands/drill';
+import { addEscalateCommand } from './commands/escalate';
 import { addFindCommand } from './commands/find';
 import { addHaltCommand } from './commands/halt';
 import { addKillCommand } from './commands/kill';
 import { addKillsCommand } from './commands/kills';
+import { addLiftCommand } from './commands/lift';
+import { addReinstateCommand } from './commands/reinstate';
 import { addStatusCommand } from './commands/status';
+import { addSuspendCommand } from './commands/suspend';
 import { addTreeCommand } from './commands/tree';
 import { addWatchCommand } from './commands/watch';
 import { terminalText } from './output/terminal-text';
@@ -33,12 +38,17 @@ export function buildProgram(io: CliIo): Command {
       },
     });
   addKillCommand(program, io);
+  addSuspendCommand(program, io);
+  addLiftCommand(program, io);
+  addEscalateCommand(program, io);
+  addReinstateCommand(program, io);
   addHaltCommand(program, io);
   addFindCommand(program, io);
   addTreeCommand(program, io);
   addKillsCommand(program, io);
   addWatchCommand(program, io);
   addStatusCommand(program, io);
+  addDrillCommand(program, io);
   return program;
 }
 

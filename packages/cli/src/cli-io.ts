@@ -21,6 +21,8 @@ export interface CliIo {
   readonly newIdempotencyKey: () => string;
   /** Calls the listener at Ctrl-C or SIGTERM. @returns what removes it */
   readonly onInterrupt: (listener: () => void) => () => void;
+  /** All that comes on standard input, up to a few hundred kilobytes. */
+  readonly readInput: () => Promise<string>;
   /** Publishes one message at a broker; absent where no client for one is at hand. */
   readonly publish?: (message: {
     readonly url: string;
@@ -32,6 +34,8 @@ export interface CliIo {
   readonly setExitCode: (code: number) => void;
 }
 
+const MOST_INPUT_BYTES = 256 * 1_024;
+
 /** The io of this process. */
 export function processIo(): CliIo {
   return {
@@ -42,6 +46,15 @@ export function processIo(): CliIo {
     now: Date.now,
     delay: (ms, signal) => delay(ms, undefined, signal ? { signal } : {}),
     newIdempotencyKey: randomUUID,
+    readInput: async () => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+        chunks.push(chunk);
+        if ((size += chunk.length) > MOST_INPUT_BYTES) break;
+      }
+      return Buffer.concat(chunks).toString('utf8');
+    },
     onInterrupt: (listener) => {
       process.on('SIGINT', listener).on('SIGTERM', listener);
       return () => {

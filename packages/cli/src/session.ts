@@ -18,6 +18,8 @@ export class Session {
   readonly url: string;
   readonly key: string;
   readonly json: boolean;
+  /** What a command line repeats to reach the same control plane. Never the key. */
+  readonly placeWords: readonly string[];
 
   constructor(
     command: Command,
@@ -27,6 +29,7 @@ export class Session {
     this.url = checkedUrl(options.url ?? (io.env.SEVER_URL || DEFAULT_URL));
     this.key = checkedKey(options.key ?? io.env.SEVER_KEY ?? '');
     this.json = options.json ?? false;
+    this.placeWords = options.url === undefined ? [] : ['--url', options.url];
     this.client = new SeverClient({ url: this.url, key: this.key, fetch: io.fetch, now: io.now });
   }
 

@@ -341,25 +341,6 @@ describe('--json and --dry-run', () => {
       ticket: 'INC-7',
     });
   });
-
-  it.each(['not_found', 'method_not_allowed'] as const)(
-    'says that --dry-run is not available when the server answers %s, and kills nothing',
-    async (code) => {
-      plane.on('POST /v1/kills/preview', () => refusal(code, 'No such route.'));
-      const result = await runCli(plane.url, [...command, '--dry-run']);
-      expect(result.code).toBe(1);
-      expect(result.err).toContain('--dry-run is not available in this version of the server');
-      expect(killRequests()).toEqual([]);
-    },
-  );
-
-  it('shows a preview where the server has one, and kills nothing', async () => {
-    plane.on('POST /v1/kills/preview', () => ({ status: 200, body: { agents: 3 } }));
-    const { code, out } = await runCli(plane.url, [...command, '--dry-run']);
-    expect(code).toBe(0);
-    expect(out).toContain('Nothing was killed. This would be cut:');
-    expect(killRequests()).toEqual([]);
-  });
 });
 
 describe('keys', () => {

@@ -162,6 +162,7 @@ it('run() lets the caller add commands whose exit code counts', async () => {
     now: Date.now,
     delay: () => Promise.resolve(),
     newIdempotencyKey: () => 'k',
+    readInput: () => Promise.resolve(''),
     onInterrupt: () => () => undefined,
     setExitCode: () => undefined,
   };

@@ -1,5 +1,4 @@
 import type { List } from '@sever/protocol';
-import type { PageQuery } from './sever-client';
 
 /**
  * Every item of a paged list, in order.
@@ -8,7 +7,7 @@ import type { PageQuery } from './sever-client';
  * @param most stop after this many items; default: all
  */
 export async function allPages<T>(
-  read: (page: PageQuery) => Promise<List<T>>,
+  read: (page: { limit: number; cursor?: string }) => Promise<List<T>>,
   most = Number.POSITIVE_INFINITY,
 ): Promise<List<T>> {
   const items: T[] = [];

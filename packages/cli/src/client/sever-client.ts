@@ -10,8 +10,10 @@ import {
   EnrolmentKeyCreated,
   Kill,
   KillList,
+  KillPlan,
   KillReceiptList,
   MintReply,
+  ReinstateReply,
   SpawnReply,
   WAIT_DEFAULT_MS,
   type AgentQuery,
@@ -25,7 +27,11 @@ import {
   type KillRequest,
   type List,
   type MintRequest,
+  type ReasonRequest,
+  type ReinstateRequest,
   type SpawnRequest,
+  type SubjectRef,
+  type SuspendAgentRequest,
 } from '@sever/protocol';
 import { HttpConnection, type HttpReply, type Query } from './http-connection';
 import type { Schema } from './schema';
@@ -132,15 +138,45 @@ export class SeverClient {
     return this.postKill(`v1/agents/${path(agentId)}/kill`, request, options);
   }
 
-  /** What a kill would cover. Servers that have no preview answer 404 or 405. */
-  async previewKill(request: KillRequest, options: CallOptions = {}): Promise<unknown> {
-    const reply = await this.http.send({
-      method: 'POST',
-      path: 'v1/kills/preview',
-      body: request,
-      ...options,
-    });
-    return reply.body;
+  /** As {@link kill} with `action: "suspend"` and this one agent. */
+  suspendAgent(
+    agentId: string,
+    request: SuspendAgentRequest,
+    options: KillOptions = {},
+  ): Promise<Kill> {
+    return this.postKill(`v1/agents/${path(agentId)}/suspend`, request, options);
+  }
+
+  /** What the order would cover if it were given now. Changes nothing; takes the same rights as the order. */
+  previewKill(request: KillRequest, options: CallOptions = {}): Promise<KillPlan> {
+    return this.post(KillPlan, 'v1/kills/preview', request, options);
+  }
+
+  /** Lifts a suspension. One that is lifted already answers as if this call had done it, so it may be repeated. */
+  liftKill(killId: string, request: ReasonRequest, options: CallOptions = {}): Promise<Kill> {
+    return this.post(Kill, `v1/kills/${path(killId)}/lift`, request, options);
+  }
+
+  /** Makes a kill of a suspension, under its own id. May be repeated: it escalates once. */
+  escalateKill(
+    killId: string,
+    request: ReasonRequest,
+    options: Omit<KillOptions, 'idempotencyKey'> = {},
+  ): Promise<Kill> {
+    return this.postWaiting(`v1/kills/${path(killId)}/escalate`, request, options, {});
+  }
+
+  /**
+   * Gives a killed subject a new generation. A second call answers 409 `not_killed`: after a broken connection, look
+   * whether the kills carry `reinstated` before taking that for a refusal.
+   */
+  reinstate(
+    subject: SubjectRef,
+    request: ReinstateRequest,
+    options: CallOptions = {},
+  ): Promise<ReinstateReply> {
+    const at = `v1/subjects/${path(subject.kind)}/${path(subject.id)}/reinstate`;
+    return this.post(ReinstateReply, at, request, options);
   }
 
   getKill(killId: string, options: CallOptions = {}): Promise<Kill> {
@@ -199,13 +235,22 @@ export class SeverClient {
   }
 
   private postKill(at: string, body: unknown, options: KillOptions): Promise<Kill> {
-    const { waitMs, idempotencyKey, signal, timeoutMs } = options;
+    const headers = { 'idempotency-key': options.idempotencyKey ?? randomUUID() };
+    return this.postWaiting(at, body, options, headers);
+  }
+
+  private postWaiting(
+    at: string,
+    body: unknown,
+    { waitMs, signal, timeoutMs }: KillOptions,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<Kill> {
     return this.http.call(Kill, {
       method: 'POST',
       path: at,
       body,
       query: { wait: waitMs === undefined ? undefined : waitMs === 0 ? '0' : `${waitMs}ms` },
-      headers: { 'idempotency-key': idempotencyKey ?? randomUUID() },
+      headers,
       signal,
       timeoutMs: timeoutMs ?? (waitMs ?? WAIT_DEFAULT_MS) + ANSWER_GRACE_MS,
     });

@@ -3,18 +3,19 @@ import { isId, type Kill } from '@sever/protocol';
 import { allPages } from '../client/all-pages';
 import type { CliIo } from '../cli-io';
 import { EXIT, exitCodeOf } from '../exit-code';
+import { standing } from '../output/history-lines';
 import { killReport, subjectText } from '../output/kill-report';
 import { moment } from '../output/moment';
 import { table } from '../output/table';
 import { shortText } from '../output/terminal-text';
 import { inSession, type Session } from '../session';
 import { usageError } from '../usage-error';
-import { EXIT_CODES, nextStep } from './kill';
+import { EXIT_CODES, nextStep } from '../orders/next-step';
 
 export function addKillsCommand(program: Command, io: CliIo): void {
   program
     .command('kills')
-    .summary('list kills, or show one with its receipts')
+    .summary('list kills and suspensions, or show one with its receipts')
     .argument('[kill]', 'kil_…: show this one, with an exit code as of kill')
     .option('--subject <subject>', 'only kills of this subject, kind:id')
     .addHelpText('after', EXIT_CODES)
@@ -54,10 +55,11 @@ async function show(session: Session, killId: string): Promise<number> {
 /** Kills as a table, one a row. */
 export function killTable(kills: readonly Kill[]): string {
   return table(
-    ['kill', 'at', 'state', 'stopped at', 'subject', 'reason'],
+    ['kill', 'at', 'order', 'state', 'stopped at', 'subject', 'reason'],
     kills.map((kill) => [
       kill.id,
       moment(kill.created_at),
+      standing(kill),
       kill.state,
       `${kill.containment.enforced + kill.containment.dark} of ${kill.containment.required}`,
       subjectText(kill.subject) +

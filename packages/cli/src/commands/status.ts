@@ -8,7 +8,7 @@ import { moment } from '../output/moment';
 import { table } from '../output/table';
 import { terminalText } from '../output/terminal-text';
 import { inSession, type Session } from '../session';
-import { EXIT_CODES } from './kill';
+import { EXIT_CODES } from '../orders/next-step';
 import { killTable } from './kills';
 
 /** A status is a glance; who needs more kills lists them. */
@@ -72,7 +72,8 @@ async function openKills(session: Session, sinceMs: number): Promise<Kill[]> {
     kills.push(...page.items.filter(isRecent));
     cursor = page.items.every(isRecent) ? page.next_cursor : null;
   } while (cursor !== null && kills.length < MOST_KILLS);
-  return kills.filter((kill) => kill.state !== 'contained');
+  // What was undone holds nothing back, so nobody has to run after an enforcement point for it.
+  return kills.filter((kill) => kill.state !== 'contained' && !kill.lifted && !kill.reinstated);
 }
 
 function report(

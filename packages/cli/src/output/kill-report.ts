@@ -1,11 +1,17 @@
 import type { Kill, KillReceipt } from '@sever/protocol';
+import { historyLines } from './history-lines';
 import { duration, moment } from './moment';
+import { resolvedLines } from './resolved-lines';
 import { table } from './table';
 import { terminalText } from './terminal-text';
 
 const WARNINGS: Readonly<Record<string, string>> = {
   no_enforcement_points:
     'no enforcement point is enrolled, so nothing is refused yet except spawns and mints',
+  database_restored:
+    'the database was restored a short while ago; it may have forgotten enforcement points that still admit',
+  same_name_under_other_issuers:
+    'other identity providers know somebody of that name as well; give --issuer to name them',
 };
 
 /**
@@ -20,16 +26,29 @@ export function killReport(kill: Kill, receipts: readonly KillReceipt[] | null):
     lines.push(table(['enforcement point', 'mode', 'status', ''], rows));
   }
   for (const warning of kill.warnings) {
+    // Told in words below, with the names that are close.
+    if (warning === 'matched_nothing') continue;
     const meaning = WARNINGS[warning];
     lines.push(`warning: ${terminalText(warning)}${meaning ? ` (${meaning})` : ''}`);
   }
   for (const gap of kill.containment.not_covered) {
     lines.push(`not covered: ${terminalText(gap.what)}: ${terminalText(gap.detail)}`);
   }
-  for (const missing of kill.not_found ?? []) {
-    lines.push(`not found: ${terminalText(missing.kind)} ${terminalText(missing.id)}`);
-  }
+  lines.push(...resolvedLines(kill));
+  const next = followUp(kill);
+  if (next !== null) lines.push('', `next: ${next}`);
   return `${lines.join('\n')}\n`;
+}
+
+/** What one may want to do about an order that has done what it should. */
+function followUp(kill: Kill): string | null {
+  if (kill.lifted || kill.reinstated || kill.refused) return null;
+  if (kill.action === 'suspend')
+    return `undo it: sever lift ${kill.id} --reason '…'; make it final: sever escalate ${kill.id} --reason '…'`;
+  const back = kill.came_back?.ids[0];
+  if (back !== undefined)
+    return `stop what came back, and hold new ones: sever kill ${back} --hold 15m --reason '…'`;
+  return null;
 }
 
 function facts(kill: Kill): string[] {
@@ -44,6 +63,7 @@ function facts(kill: Kill): string[] {
     `by ${terminalText(kill.created_by.name)} at ${moment(kill.created_at)}: ${terminalText(kill.reason)}` +
       (kill.ticket === null ? '' : ` (${terminalText(kill.ticket)})`),
     cascade + (latency === null ? '' : `; slowest receipt in ${duration(latency.max)}`),
+    ...historyLines(kill),
   ];
 }
 

@@ -1,16 +1,24 @@
 import type { Agent, Kill, LiveReceipt } from '@sever/protocol';
+import { standing } from './history-lines';
 import { subjectText } from './kill-report';
 import { clockTime, duration } from './moment';
 import { shortText, terminalText } from './terminal-text';
 
-/** `03:12:05.123 kill    kil_… partial agent agt_…: <summary>` */
+/** `03:12:05.123 kill    kil_… partial kill agent agt_…: <summary>`; `suspend`, `lifted` and `revived` stand out. */
 export function killLine(at: number, kill: Kill): string {
   const subjects = kill.subjects.map(subjectText);
   const more = subjects.length > 1 ? ` and ${subjects.length - 1} more` : '';
   return (
-    `${clockTime(at)} kill    ${kill.id} ${kill.state} ${kill.action} ${subjects[0] ?? subjectText(kill.subject)}` +
+    `${clockTime(at)} ${wordOf(kill)} ${kill.id} ${kill.state} ${standing(kill)} ${subjects[0] ?? subjectText(kill.subject)}` +
     `${more}: ${terminalText(kill.summary)}`
   );
+}
+
+/** Seven characters wide, as all of the words are. */
+function wordOf(kill: Kill): string {
+  if (kill.lifted) return 'lifted ';
+  if (kill.reinstated) return 'revived';
+  return kill.action === 'suspend' ? 'suspend' : 'kill   ';
 }
 
 /** `03:12:05.140 receipt kil_… enforced by ep-7 in 12 ms` */

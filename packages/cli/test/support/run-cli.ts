@@ -9,7 +9,12 @@ export class CliRun {
   readonly exit: Promise<number>;
   private readonly interruptListeners = new Set<() => void>();
 
-  constructor(argv: readonly string[], env: Readonly<Record<string, string>> = {}) {
+  constructor(
+    argv: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+    /** What comes on standard input. */
+    input = '',
+  ) {
     let keys = 0;
     const io: CliIo = {
       stdout: { write: (text) => (this.out += text) },
@@ -20,6 +25,7 @@ export class CliRun {
       // Pauses between attempts keep their order and lose their length.
       delay: (ms, signal) => delay(Math.min(ms, 5), undefined, signal ? { signal } : {}),
       newIdempotencyKey: () => `generated-key-${(keys += 1)}`,
+      readInput: () => Promise.resolve(input),
       onInterrupt: (listener) => {
         this.interruptListeners.add(listener);
         return () => this.interruptListeners.delete(listener);
@@ -42,8 +48,9 @@ export async function runCli(
   url: string,
   argv: readonly string[],
   env: Readonly<Record<string, string>> = {},
+  input = '',
 ): Promise<{ code: number; out: string; err: string }> {
-  const cli = new CliRun(argv, { SEVER_URL: url, ...env });
+  const cli = new CliRun(argv, { SEVER_URL: url, ...env }, input);
   const code = await cli.exit;
   return { code, out: cli.out, err: cli.err };
 }
