@@ -234,6 +234,13 @@ export async function goldenMessages(): Promise<Record<string, unknown>> {
       nacks: [],
       digest,
     }),
+    evidence: await sign('enforcement_point', typOf('evidence'), {
+      ...envelope('evidence'),
+      ...boot,
+      epoch: 1,
+      applied: 5,
+      entries: stream.slice(0, 2).map(({ jws }) => jws),
+    }),
     leave: await sign('enforcement_point', typOf('leave'), {
       ...envelope('leave'),
       ...boot,
@@ -287,6 +294,7 @@ export async function goldenMessages(): Promise<Record<string, unknown>> {
         entries: stream.slice(0, 2).map(({ jws }) => jws),
         compacted: false,
       },
+      'evidence-taken': { type: 'evidence-taken', v: 1, epoch: 2 },
       refused: {
         type: 'refused',
         v: 1,

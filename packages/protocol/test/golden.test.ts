@@ -30,6 +30,7 @@ const SCHEMAS: Record<string, z.ZodType> = {
   lease: protocol.LeaseGrant,
   'lease-refused': protocol.LeaseRefusal,
   receipt: protocol.Receipt,
+  evidence: protocol.Evidence,
   leave: protocol.Leave,
   'enrolment-proof': protocol.EnrolmentProof,
   token: protocol.TokenClaims,
@@ -38,6 +39,7 @@ const UNSIGNED: Record<string, z.ZodType> = {
   'lease-request': protocol.LeaseRequest,
   'range-request': protocol.RangeRequest,
   range: protocol.RangeReply,
+  'evidence-taken': protocol.EvidenceReply,
   refused: protocol.Refusal,
 };
 

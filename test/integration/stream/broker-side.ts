@@ -1,10 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { newId } from '@sever/protocol';
 import pino from 'pino';
+import { HaltKeyStore } from '../../../src/access/halt-key.store';
 import { Broker } from '../../../src/broker/broker';
 import { UserRevocations } from '../../../src/broker/user-revocations';
 import { Failpoints } from '../../../src/config/failpoints';
+import { Continuity } from '../../../src/database/continuity';
 import { connectDataSources } from '../../../src/database/data-source';
+import { HighWater } from '../../../src/database/high-water';
 import { UnitOfWork, type DataSources } from '../../../src/database/unit-of-work';
 import { BootActivity } from '../../../src/enforcement/boot-activity';
 import { Containment } from '../../../src/enforcement/containment';
@@ -24,6 +28,10 @@ import { Sealer } from '../../../src/signing/sealer';
 import { SigningKeys } from '../../../src/signing/signing-keys';
 import { BootStore } from '../../../src/stream/boot.store';
 import { EnforcementEvents } from '../../../src/stream/enforcement-events';
+import { Evidence } from '../../../src/stream/evidence';
+import { EvidenceStore } from '../../../src/stream/evidence.store';
+import { EpochStore } from '../../../src/stream/epoch.store';
+import { Epochs } from '../../../src/stream/epochs';
 import { EpSignatures } from '../../../src/stream/ep-signatures';
 import { PulseSource } from '../../../src/stream/pulse';
 import { Ranges } from '../../../src/stream/ranges';
@@ -33,10 +41,12 @@ import { Sightings } from '../../../src/stream/sightings';
 import { SignedEntries } from '../../../src/stream/signed-entries';
 import { SnapshotBuilder } from '../../../src/stream/snapshot-builder';
 import { SnapshotStore } from '../../../src/stream/snapshot.store';
+import { StandingEmergencies } from '../../../src/stream/standing-emergencies';
 import { Snapshots } from '../../../src/stream/snapshots';
 import { StreamStore } from '../../../src/stream/stream.store';
 import { Turn } from '../../../src/stream/turn';
 import type { TestBroker } from '../../support/broker';
+import { createRunFolder } from '../../support/run-folder';
 
 const MASTER_KEY = randomBytes(32);
 
@@ -46,6 +56,10 @@ export interface BrokerSideOptions {
   /** Added to the process's monotonic clock: lets a test pass time. */
   clock?: ReplicaClock;
   failpoints?: string;
+  /** Where it notes what it has published; by default a folder of its own. */
+  dataDir?: string;
+  /** False: it does not notice that its database has gone back. */
+  continuity?: boolean;
 }
 
 interface Started {
@@ -71,6 +85,9 @@ export class BrokerSide {
     readonly containment: Containment,
     readonly retire: RetireSilentBoots,
     readonly leaseReads: LeaseStore,
+    readonly epochs: EpochStore,
+    readonly continuity: Continuity,
+    private readonly highWater: HighWater,
     parts: Started[],
   ) {
     this.parts = [relay, retire, ...parts];
@@ -79,7 +96,15 @@ export class BrokerSide {
   static async start(options: BrokerSideOptions): Promise<BrokerSide> {
     const log = pino({ level: process.env.SEVER_TEST_LOG ?? 'silent' });
     const { databaseUrl } = options;
-    const sources = await connectDataSources(databaseUrl, []);
+    const highWater = HighWater.open(
+      options.dataDir ?? createRunFolder('test-side'),
+      newId('boot'),
+      log,
+    );
+    const enabled = options.continuity ?? true;
+    const continuity = new Continuity({ databaseUrl, highWater, log, enabled });
+    await continuity.check();
+    const sources = await connectDataSources(databaseUrl, [], continuity);
     const server = {
       url: options.broker.url,
       credsFile: options.broker.credsFile,
@@ -100,9 +125,12 @@ export class BrokerSide {
     const turn = new Turn(broker, replica);
     const boots = new BootStore(work);
     const failpoints = new Failpoints(options.failpoints ?? '');
-    const relayPorts = { broker, signed, failpoints, replica, store, sightings, databaseUrl, log };
+    const relay = new Relay({
+      ...{ broker, signed, failpoints, replica, store, sightings, continuity, databaseUrl, log },
+    });
+    const epochs = new EpochStore(work);
     const activity = new BootActivity(work, log);
-    const builder = new SnapshotBuilder(new SnapshotStore(work));
+    const builder = new SnapshotBuilder(new SnapshotStore(work, new StandingEmergencies()));
     const points = new EnforcementPointStore(work);
     const endUsers = new EndUsers({
       ...{ store: new BrokerUserStore(work), revocations: new UserRevocations(server) },
@@ -112,18 +140,34 @@ export class BrokerSide {
     const leases = new LeaseStore(work);
     const receipts = new ReceiptStore(work);
     const side = new BrokerSide(
-      ...([sources, broker, work, keys, events, replica, new Relay(relayPorts), boots] as const),
-      new Enrol({ store: points, broker, keys, sealer, issuer, endUsers }),
+      ...([sources, broker, work, keys, events, replica, relay, boots] as const),
+      new Enrol({
+        store: points,
+        broker,
+        keys,
+        sealer,
+        issuer,
+        endUsers,
+        haltKeys: new HaltKeyStore(work),
+      }),
       new Containment(
         new RosterStore({ read: (sql, parameters) => work.querySystem(sql, parameters) }),
         sightings,
         events,
         replica,
+        new Epochs(epochs, sightings, replica, log),
       ),
       new RetireSilentBoots({ work, boots, events, replica, log }),
       leases,
+      epochs,
+      continuity,
+      highWater,
       [
         turn,
+        new Evidence({
+          ...{ broker, signatures, keys, continuity, relay, events, turn, log },
+          store: new EvidenceStore(work),
+        }),
         new PulseSource({ broker, store, keys, sightings, replica, log }),
         new Ranges(broker, store, signed, turn),
         new Snapshots({ broker, signatures, boots, builder, keys, events, turn, replica, log }),
@@ -151,5 +195,6 @@ export class BrokerSide {
     for (const part of this.parts) await part.beforeApplicationShutdown?.();
     await this.broker.close();
     await Promise.all([this.sources.app.destroy(), this.sources.system.destroy()]);
+    await this.highWater.close();
   }
 }

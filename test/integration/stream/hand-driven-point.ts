@@ -4,6 +4,7 @@ import {
   ENROLMENT_PROOF_TYP,
   ENTRY_SEPARATOR,
   Entry,
+  EvidenceReply,
   inboxPrefix,
   LeaseReply,
   newId,
@@ -223,6 +224,17 @@ export class HandDrivenPoint {
   async askForRange(from: number, to: number, epoch = this.epoch): Promise<RangeReply> {
     const reply = await this.request('range', { type: 'range-request', v: 1, epoch, from, to });
     return RangeReply.parse(JSON.parse(reply));
+  }
+
+  /** Shows what it says the control plane has signed. */
+  async show(entries: readonly string[], manifest?: string): Promise<EvidenceReply> {
+    const evidence = await this.sign('evidence', {
+      ...{ ep: this.id, boot_id: this.bootId, epoch: this.epoch, applied: this.applied },
+      ...{ entries, ...(manifest === undefined ? {} : { manifest }) },
+    });
+    const subject = requestSubject('evidence', this.tenant, this.id);
+    const reply = await this.nats.request(subject, evidence, { timeout: 10_000 });
+    return EvidenceReply.parse(JSON.parse(reply.string()));
   }
 
   async signReceipt(said: SaysOfItself = {}): Promise<string> {
