@@ -1,4 +1,4 @@
-import type { Emergency, Position } from '@sever/protocol';
+import type { Emergency, Halt, Position } from '@sever/protocol';
 import type { SignedEntry } from '../../packages/enforcement/src/machine-events';
 import { Database, WALL } from './database';
 import type { EnforcementPoint } from './enforcement-point';
@@ -11,6 +11,7 @@ import type { ControlPlaneRules } from './rules';
 import type { VirtualTime } from './virtual-time';
 
 const EMERGENCY_LIFE_MS = 24 * 3_600_000;
+const HALT_LIFE_MS = 300 * EMERGENCY_LIFE_MS;
 
 export interface Surroundings {
   readonly time: VirtualTime;
@@ -56,6 +57,33 @@ export class ControlPlane {
 
   kill(agent: string, dies = false): void {
     this.by(dies, () => this.commitKill(`agent:${agent}`, this.newId()));
+  }
+
+  /** A kill that lets what runs come to its end. */
+  drain(agent: string): void {
+    this.by(false, () => this.commitKill(`agent:${agent}`, this.newId(), true));
+  }
+
+  /** A halt, brought to one enforcement point alone. It is in force there until it is committed. */
+  halt(agent: string, point: EnforcementPoint): Halt {
+    const [killId, subject] = [this.newId(), `agent:${agent}`];
+    const now = WALL + Math.floor(this.around.time.now);
+    const halt: Halt = {
+      ...{ type: 'halt', v: 1, tenant: TENANT, kill_id: killId, subjects: [subject] },
+      ...{ reason: 'a test', issued_at: now, not_after: now + HALT_LIFE_MS },
+    };
+    this.history.emergencies.push({ killId, subject, closed: false, refused: false });
+    this.bring(halt, point);
+    return halt;
+  }
+
+  bring(halt: Halt, point: EnforcementPoint): void {
+    point.hear({ type: 'halt', halt, jws: `jws of ${halt.kill_id}`, kid: 'kid' }, false);
+  }
+
+  commitHalt({ kill_id: killId, subjects }: Halt): void {
+    for (const one of this.history.emergencies) if (one.killId === killId) one.closed = true;
+    this.by(false, () => subjects.flatMap((subject) => this.commitKill(subject, killId)));
   }
 
   suspend(agent: string, op: 'suspend' | 'quarantine' = 'suspend', dies = false): void {
@@ -144,23 +172,29 @@ export class ControlPlane {
   }
 
   /** What the database says of an order; a mutation may say too much. */
-  private record(signed: SignedEntry, kind: Order['kind'], subject: string, floor: number): void {
+  private record(
+    signed: SignedEntry,
+    kind: Order['kind'],
+    subject: string,
+    floor: number,
+    drain = false,
+  ): void {
     const { epoch, seq, kill_id: killId } = signed.entry;
     const { policyMs, longestPolicyMs, around, database } = this;
     const storedLeaseMs = around.rules.boundCoversEarlierPolicies ? longestPolicyMs : policyMs;
     const position: Position = { epoch, seq };
     this.history.commit(
       {
-        ...{ killId, kind, subject, floor, position, committedAt: around.time.now },
+        ...{ killId, kind, subject, floor, drain, position, committedAt: around.time.now },
         ...{ longestLeaseMs: longestPolicyMs, storedLeaseMs },
       },
       database.digest,
     );
   }
 
-  private commitKill(subject: string, killId: string): SignedEntry[] {
-    const { signed, floor } = this.database.kill(subject, killId);
-    this.record(signed, 'kill', subject, floor);
+  private commitKill(subject: string, killId: string, drain = false): SignedEntry[] {
+    const { signed, floor } = this.database.kill(subject, killId, drain);
+    this.record(signed, 'kill', subject, floor, drain);
     return [signed];
   }
 

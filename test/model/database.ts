@@ -100,12 +100,14 @@ export class Database {
   }
 
   /** @returns the floor's entry, and the floor */
-  kill(subject: string, killId: string): { signed: SignedEntry; floor: number } {
+  kill(subject: string, killId: string, drain = false): { signed: SignedEntry; floor: number } {
     const row = this.state.subjects.get(subject);
     const floor = raisedFloor(row?.floor ?? 1, row?.generation ?? 1, this.state.epoch);
     const generation = row?.generation ?? 1;
     this.state.subjects.set(subject, { generation, floor, flooredAt: this.now, killId });
-    return { signed: this.append({ op: 'floor', subject, generation: floor }, killId), floor };
+    const op = { op: 'floor', subject, generation: floor } as const;
+    const signed = this.append(drain ? { ...op, in_flight: 'drain' } : op, killId);
+    return { signed, floor };
   }
 
   suspend(subject: string, id: string, op: 'suspend' | 'quarantine' = 'suspend'): SignedEntry {

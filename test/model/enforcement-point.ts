@@ -1,5 +1,6 @@
 import type { LeaseReply, Mode } from '@sever/protocol';
 import type { Instant } from '../../packages/enforcement/src/clock';
+import type { KeptEmergencies } from '../../packages/enforcement/src/kept-emergencies';
 import type { MachineEvent } from '../../packages/enforcement/src/machine-events';
 import type { ControlPlane } from './control-plane';
 import { WALL } from './database';
@@ -26,6 +27,8 @@ export interface Site {
 export class EnforcementPoint {
   readonly link = new Link();
   processes: Process[] = [];
+  /** What its key directory holds of emergencies. */
+  kept: KeptEmergencies | undefined;
   /** Boots that held the key directory before; the next one proves them gone. */
   readonly predecessors: string[] = [];
   site!: Site;

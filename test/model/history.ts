@@ -7,6 +7,8 @@ export interface Order {
   readonly subject: string;
   /** Generations below it are dead; a suspension stops them all. */
   readonly floor: number;
+  /** Calls that ran already may come to their own end. */
+  readonly drain: boolean;
   readonly position: Position;
   /** True time. */
   readonly committedAt: number;

@@ -38,6 +38,8 @@ interface Before extends Position {
 /** Watches every step, knows what really happened, and says which invariant does not hold. */
 export class Judge {
   private readonly notes = new Map<string, Notes>();
+  /** Emergencies and halts that some process of an enforcement point has taken; what its key directory must know. */
+  private readonly taken = new Map<string, Set<string>>();
 
   constructor(
     private readonly now: () => number,
@@ -51,7 +53,8 @@ export class Judge {
       event.type === 'snapshot' && event.manifest.nonce !== process.lastSnapshotAsked;
     if (event.type === 'snapshot' && !isForeign) notes.snapshotCame = true;
     if (event.type === 'emergency' && event.emergency.not_after >= process.machine.signedNow)
-      notes.emergencies.add(event.emergency.kill_id);
+      this.hears(process, event.emergency.kill_id);
+    if (event.type === 'halt') this.hears(process, event.halt.kill_id);
     const asked = event.type === 'lease' ? process.leasesAsked.get(event.reply.nonce) : undefined;
     if (asked !== undefined && event.type === 'lease' && event.reply.type === 'lease')
       notes.grantedUntil = Math.max(notes.grantedUntil, asked + darkAfterMs(event.reply.valid_ms));
@@ -77,6 +80,8 @@ export class Judge {
   }
 
   alarm(process: Process, { kind, detail }: Alarm): void {
+    // Each use of a halt is told; that is no complaint.
+    if (kind === 'halt') return;
     this.fail('no false alarm', process, `${kind}, ${detail}`);
   }
 
@@ -109,19 +114,25 @@ export class Judge {
         this.fail('no false denial', process, `${decision.code} for ${credential.name}`);
     }
     for (const { credential } of process.flowing())
-      this.admits(process, credential, 'goes on relaying for');
+      this.admits(process, credential, 'goes on relaying for', true);
   }
 
-  private admits(process: Process, credential: Credential, does: string): void {
+  /** @param runs it was let in before, so an order may let it come to its end */
+  private admits(process: Process, credential: Credential, does: string, runs = false): void {
     const notes = this.of(process);
     if (!notes.snapshotCame || notes.grantedUntil === -Infinity)
       this.fail('I17', process, `${does} ${credential.name} before snapshot and lease`);
     if (process.point.mode === 'strict' && this.now() > notes.grantedUntil)
       this.fail('I15', process, `${does} ${credential.name} without a lease`);
     for (const order of this.plane.history.against(credential.lineage))
-      this.admitsDespite(process, order, `${does} ${credential.name}`);
+      if (!(runs && order.drain)) this.admitsDespite(process, order, `${does} ${credential.name}`);
+    const taken = this.taken.get(process.point.id);
     for (const { killId, subject, closed } of this.plane.history.emergencies)
-      if (!closed && notes.emergencies.has(killId) && holds(credential.lineage, subject))
+      if (
+        !closed &&
+        (notes.emergencies.has(killId) || (!process.isZombie && taken?.has(killId))) &&
+        holds(credential.lineage, subject)
+      )
         this.fail('emergency', process, `${does} ${credential.name} after hearing ${killId}`);
   }
 
@@ -162,6 +173,13 @@ export class Judge {
 
   private hasReason(lineage: Lineage): boolean {
     return this.plane.history.hasReason(lineage);
+  }
+
+  private hears(process: Process, killId: string): void {
+    this.of(process).emergencies.add(killId);
+    if (process.isZombie) return;
+    const taken = this.taken.get(process.point.id) ?? new Set();
+    this.taken.set(process.point.id, taken.add(killId));
   }
 
   private of({ bootId }: Process): Notes {

@@ -241,6 +241,75 @@ export class LetsCallsRun extends Machine {
   protected override readonly denials = new Quiet(this.view, this.emergencies);
 }
 
+/** Finds an empty key directory at each start. */
+export class ForgetsEmergenciesAtRestart extends Machine {
+  constructor(options: ConstructorParameters<typeof Machine>[0]) {
+    super({ ...options, kept: undefined });
+  }
+}
+
+/** Keeps what is open, and forgets which ids are over. */
+export class ForgetsWhatIsOver extends Machine {
+  constructor(options: ConstructorParameters<typeof Machine>[0]) {
+    super({ ...options, kept: options.kept && { ...options.kept, resolved: [] } });
+  }
+}
+
+class CutsAll extends DenialRules {
+  override deny(entry: Entry): Effect[] {
+    return super.deny({ ...entry, op: { ...entry.op, in_flight: undefined } });
+  }
+}
+
+/** Takes no notice of what an order says of running work. */
+export class CutsWhatDrains extends Machine {
+  protected override readonly denials = new CutsAll(this.view, this.emergencies);
+}
+
+class DrainsForGood extends DenialRules {
+  override deny(entry: Entry): Effect[] {
+    const { op } = entry;
+    const spared = op.op === 'floor' && this['view'].drains(String(op.subject), 1);
+    return super.deny(spared ? ({ ...entry, op: { ...op, in_flight: 'drain' } } as Entry) : entry);
+  }
+}
+
+/** Once told to let an agent's work drain, lets no later order cut it. */
+export class DrainsDespiteLaterKills extends Machine {
+  protected override readonly denials = new DrainsForGood(this.view, this.emergencies);
+}
+
+class SparingSnapshots extends SnapshotRules {
+  override merge(view: DenialView, manifest: SnapshotManifest, items: readonly SnapshotItem[]) {
+    for (const [kind, subject, generation, keepUntil, killId] of items as readonly unknown[][])
+      if (kind === 'f')
+        view.raiseFloor(subject as string, {
+          ...{ generation: generation as number, keepUntil: keepUntil as number },
+          ...{ killId: killId as string, cutBelow: 0 },
+        });
+    return super.merge(view, manifest, items);
+  }
+}
+
+/** Lets work run on because a snapshot does not say that it must be cut. */
+export class SnapshotFloorsDrain extends Machine {
+  protected override readonly snapshots = new SparingSnapshots(this.options.bootId);
+}
+
+class CuttingSnapshots extends SnapshotRules {
+  override merge(view: DenialView, manifest: SnapshotManifest, items: readonly SnapshotItem[]) {
+    const effects = super.merge(view, manifest, items);
+    for (const [subject, floor] of [...view.floorEntries()])
+      view.raiseFloor(subject, { ...floor, cutBelow: floor.generation });
+    return effects;
+  }
+}
+
+/** Cuts at each snapshot what an order lets drain. */
+export class SnapshotsCutWhatDrains extends Machine {
+  protected override readonly snapshots = new CuttingSnapshots(this.options.bootId);
+}
+
 class Deaf extends DenialRules {
   override emergency(): Effect[] {
     return [];

@@ -48,11 +48,13 @@ export class Process {
     const { variation, random } = point.site;
     this.machine = new variation.machine({
       ...{ tenant: TENANT, ep: point.id, bootId, mode: point.mode, sha256, random: random.next },
+      kept: point.kept,
       nonce: () => `${bootId}-nonce-${String((this.nonces += 1)).padStart(8, '0')}`,
     });
     this.inFlight = new InFlight({
       clock: { monotonic: () => point.at.mono, wall: () => point.at.wall },
       timers: { after: () => () => undefined },
+      onDrained: () => point.site.time.after(0, () => this.receive({ type: 'drained' }, false)),
       abort: 'stream',
       mayRelay: () =>
         !variation.heldByStanding || ['fresh', 'stale'].includes(this.machine.standing(point.at)),
@@ -157,6 +159,9 @@ export class Process {
           this.inFlight.cut();
           break;
         case 'key':
+          break;
+        case 'keep':
+          if (!this.isZombie) this.point.kept = effect.emergencies;
           break;
         case 'alarm':
           judge.alarm(this, effect.alarm);

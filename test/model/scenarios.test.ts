@@ -15,7 +15,9 @@ describe('a history by hand', () => {
     'shows it when %s, and holds otherwise',
     (_, { mutation, run }) => {
       expect(inTrouble(SOUND, run)).toBeNull();
-      expect(inTrouble(mutation, run)?.message).toMatch(/^(I\d+|no false denial): at /);
+      expect(inTrouble(mutation, run)?.message).toMatch(
+        /^(I\d+|emergency|drain|no false denial): at /,
+      );
     },
   );
 });

@@ -1,3 +1,4 @@
+import { Violation } from './judge';
 import type { Kind } from './network';
 import * as machines from './machine-mutations';
 import { follow, type Step } from './plan';
@@ -26,7 +27,96 @@ function deafen(world: Simulation): void {
   if (second !== undefined) second.deaf = true;
 }
 
+/** A call of the root agent that runs at a best-effort enforcement point. */
+function callOfRoot(world: Simulation): void {
+  world.point(2).processes[0]?.call(world.plane.population.newest('root'));
+}
+
+/** Whoever lets it drain must let it run. */
+function stillRuns(world: Simulation): void {
+  const [process] = world.point(2).processes;
+  if (process?.flowing().length !== 1)
+    throw new Violation('drain', `at ${Math.round(world.time.now)} ms a call was cut`);
+}
+
+/** Two kills and reinstatements later no order of the first one's id stands at the agent. */
+function comesBack(world: Simulation, agent: string): void {
+  world.plane.reinstate(agent);
+  world.pass(500);
+  follow(world, [kill(agent, 500)]);
+  world.plane.reinstate(agent);
+  world.pass(500);
+}
+
+const lostOnTheStream = new Set<Kind>(['stream', 'range', 'pulse']);
+
 export const SCENARIOS: readonly Scenario[] = [
+  {
+    mutation: withMachine(
+      'emergencies are forgotten at a restart',
+      machines.ForgetsEmergenciesAtRestart,
+    ),
+    run(world) {
+      const halt = world.plane.halt('root', world.point(2));
+      world.point(2).restart(200);
+      world.pass(5_000);
+      world.plane.commitHalt(halt);
+      world.convergesAfterCalm();
+    },
+  },
+  {
+    mutation: withMachine('a restart forgets which ids are over', machines.ForgetsWhatIsOver),
+    run(world) {
+      const halt = world.plane.halt('root', world.point(2));
+      world.plane.commitHalt(halt);
+      world.pass(500);
+      comesBack(world, 'root');
+      world.point(2).restart(200);
+      world.pass(5_000);
+      world.plane.bring(halt, world.point(2));
+      world.everyPointAgrees();
+    },
+  },
+  {
+    mutation: withMachine('what drains is cut', machines.CutsWhatDrains),
+    run(world) {
+      callOfRoot(world);
+      world.plane.drain('root');
+      world.pass(2_000);
+      stillRuns(world);
+    },
+  },
+  {
+    mutation: withMachine('a later kill lets drain too', machines.DrainsDespiteLaterKills),
+    run(world) {
+      callOfRoot(world);
+      world.plane.drain('root');
+      world.pass(1_000);
+      stillRuns(world);
+      follow(world, [kill('root', 2_000)]);
+    },
+  },
+  {
+    mutation: withMachine('what only a snapshot tells drains', machines.SnapshotFloorsDrain),
+    run(world) {
+      callOfRoot(world);
+      world.point(2).link.without = lostOnTheStream;
+      follow(world, [kill('root', 100)]);
+      for (const process of world.point(2).processes) process.disconnect();
+      world.pass(3_000);
+    },
+  },
+  {
+    mutation: withMachine('a snapshot cuts what drains', machines.SnapshotsCutWhatDrains),
+    run(world) {
+      callOfRoot(world);
+      world.plane.drain('root');
+      world.pass(500);
+      for (const process of world.point(2).processes) process.disconnect();
+      world.pass(3_000);
+      stillRuns(world);
+    },
+  },
   {
     mutation: withMachine('it accepts an older snapshot', machines.AcceptsOlderSnapshot),
     run(world) {
