@@ -61,9 +61,9 @@ describe('sever halt', () => {
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   const sign = async (targets: string[], more: string[] = []) => {
-    const out = file('halt');
-    const options = ['--key', key, '--tenant', TENANT, '--reason', 'gone wild', '--out', out];
-    return { out, ...(await runCli(NOWHERE, ['halt', 'sign', ...targets, ...options, ...more])) };
+    const path = file('halt');
+    const options = ['--key', key, '--tenant', TENANT, '--reason', 'gone wild', '--out', path];
+    return { path, ...(await runCli(NOWHERE, ['halt', 'sign', ...targets, ...options, ...more])) };
   };
 
   describe('keygen', () => {
@@ -88,9 +88,9 @@ describe('sever halt', () => {
 
   describe('sign', () => {
     it('makes an order that verifies under the public half, of each target once, for as long as was asked', async () => {
-      const { out } = await sign([AGENT, 'tool:git/push', AGENT], ['--valid', '365d']);
+      const { path } = await sign([AGENT, 'tool:git/push', AGENT], ['--valid', '365d']);
       const { payload, protectedHeader } = await compactVerify(
-        readFileSync(out, 'utf8').trim(),
+        readFileSync(path, 'utf8').trim(),
         await importJWK(publicKey, 'EdDSA'),
       );
       expect(protectedHeader).toMatchObject({ typ: typOf('halt'), kid: publicKey.kid });
@@ -98,7 +98,7 @@ describe('sever halt', () => {
       expect(halt).toMatchObject({ tenant: TENANT, reason: 'gone wild' });
       expect(halt.subjects).toEqual([`agent:${AGENT}`, 'tool:git/push']);
       expect(halt.not_after - halt.issued_at).toBe(365 * 86_400_000);
-      expect(statSync(out).mode & 0o777).toBe(0o600);
+      expect(statSync(path).mode & 0o777).toBe(0o600);
     });
 
     it.each([
@@ -108,10 +108,10 @@ describe('sever halt', () => {
       ['half an id', ['agt_01'], '26 characters'],
       ['nothing', [], 'target'],
     ])('refuses %s, writes nothing, exit 2', async (_, targets, says) => {
-      const { code, err, out } = await sign(targets);
+      const { code, err, path } = await sign(targets);
       expect(code).toBe(2);
       expect(err).toContain(says);
-      expect(() => statSync(out)).toThrow();
+      expect(() => statSync(path)).toThrow();
     });
 
     it.each([
@@ -136,7 +136,7 @@ describe('sever halt', () => {
         ...{ type: 'urn:sever:problem:bad_proof', title: 'bad proof', status: 403 },
         ...{ code: 'bad_proof', detail: 'not signed by a halt key' },
       });
-      halt = (await sign([AGENT])).out;
+      halt = (await sign([AGENT])).path;
     });
     afterAll(() => Promise.all([good.stop(), bad.stop()]));
 

@@ -48,7 +48,6 @@ function addKeygen(halt: Command, print: Print): void {
 }
 
 interface SignOptions {
-  readonly key: string;
   readonly tenant: string;
   readonly reason: string;
   readonly valid: number;
@@ -60,14 +59,17 @@ function addSign(halt: Command, io: CliIo, print: Print): void {
     .command('sign')
     .description('sign a halt, for now or to lie in a safe; nothing is sent')
     .argument('<target...>', 'agt_…, crd_…, tsk_…, ini_…, ten_… or kind:id')
-    .requiredOption('--key <file>', 'the private half of a halt key')
+    // The program has a --key of its own, for every command, and is the one that reads it.
+    .option('--key <file>', 'the private half of a halt key')
     .requiredOption('--tenant <id>', 'ten_…')
     .requiredOption('--reason <text>', 'why; kept in the record')
     .option('--valid <time>', 'how long it can be used: 24h, 365d', durationOf, 86_400_000)
     .requiredOption('--out <file>', 'where the halt goes; must not exist')
-    .action(async (targets: string[], options: SignOptions) => {
+    .action(async (targets: string[], options: SignOptions, command: Command) => {
       const { tenant, reason, valid: validMs, out } = options;
-      const key = await readHaltKey(options.key);
+      const { key: keyFile } = command.optsWithGlobals<{ key?: string }>();
+      if (keyFile === undefined) throw usageError('--key must name the file of a halt key');
+      const key = await readHaltKey(keyFile);
       const asked = { tenant, targets, reason, validMs, now: io.now() };
       const signed = await signHalt(key, asked);
       await writeNew(out, `${signed.jws}\n`);
