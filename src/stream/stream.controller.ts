@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { Body, Controller, Get, HttpCode, Post, Query, StreamableFile } from '@nestjs/common';
 import { ApiBody, ApiOkResponse, ApiProduces, ApiTags } from '@nestjs/swagger';
 import {
+  EvidenceReply,
   JWS_CONTENT_TYPE,
   parsePosition,
   ProblemError,
@@ -17,6 +18,7 @@ import { createZodDto, ZodResponse } from 'nestjs-zod';
 import { Access, AccessToListen, Caller } from '../access/policy';
 import type { Principal } from '../access/principal';
 import { readWait } from '../access/wait';
+import { Evidence } from './evidence';
 import { readJws } from './read-jws';
 import { Ranges } from './ranges';
 import { Snapshots } from './snapshots';
@@ -26,6 +28,7 @@ class StreamQueryDto extends createZodDto(StreamQuery) {}
 class StreamPageDto extends createZodDto(StreamPage) {}
 class SnapshotQueryDto extends createZodDto(SnapshotQuery) {}
 class RangeRequestDto extends createZodDto(RangeRequest) {}
+class EvidenceReplyDto extends createZodDto(EvidenceReply) {}
 class RangeReplyDto extends createZodDto(RangeReply) {}
 
 const SNAPSHOT_BODY = {
@@ -44,6 +47,7 @@ export class StreamController {
     private readonly feed: StreamFeed,
     private readonly snapshots: Snapshots,
     private readonly ranges: Ranges,
+    private readonly evidence: Evidence,
   ) {}
 
   /** Waits until there is something to tell. */
@@ -89,6 +93,19 @@ export class StreamController {
   @ZodResponse({ status: 200, type: RangeReplyDto })
   async range(@Caller() caller: Principal, @Body() asked: RangeRequestDto): Promise<RangeReply> {
     return this.ranges.read(caller.tenant, asked);
+  }
+
+  /** What the control plane itself has signed, shown to a database that may have forgotten it. */
+  @Post('evidence')
+  @HttpCode(200)
+  @Access('enforcement_point')
+  @ApiBody({ description: 'Evidence', schema: { type: 'string', format: JWS_CONTENT_TYPE } })
+  @ZodResponse({ status: 200, type: EvidenceReplyDto })
+  async show(@Caller() caller: Principal, @Body() body: unknown): Promise<EvidenceReply> {
+    const from = { tenant: caller.tenant, ep: caller.id };
+    const reply = await this.evidence.take(from, readJws(body));
+    if (reply !== null) return reply;
+    throw new ProblemError('bad_request', 'Not signed by this enforcement point.');
   }
 
   private async take(caller: Principal, request: string): Promise<StreamableFile> {

@@ -65,10 +65,6 @@ export class HttpTransport implements Transport {
     return await this.ask('/lease', request);
   }
 
-  async requestLease(request: LeaseRequest): Promise<Uint8Array> {
-    return await this.ask('/lease', request);
-  }
-
   async requestEvidence(message: string): Promise<Uint8Array> {
     return await this.ask('/evidence', message, EVIDENCE_TIMEOUT_MS);
   }
