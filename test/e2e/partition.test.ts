@@ -8,7 +8,7 @@ import { Client } from 'pg';
 
 const LEASE_MS = 2_000;
 
-describe('enforcement points cut off from the broker', () => {
+describe('enforcement points that know the broker alone, cut off from it', () => {
   let plane: TestControlPlane;
   let road: TcpProxy;
   let strict: EnforcementPoint;
@@ -46,8 +46,11 @@ describe('enforcement points cut off from the broker', () => {
   };
 
   it('deny within the bound when strict, catch up before they admit anything, and never call silence done', async () => {
-    strict = await connectPoint(plane, 'strict', { mode: 'strict' });
-    bestEffort = await connectPoint(plane, 'best-effort', { mode: 'best_effort' });
+    strict = await connectPoint(plane, 'strict', { mode: 'strict', transport: 'nats' });
+    bestEffort = await connectPoint(plane, 'best-effort', {
+      mode: 'best_effort',
+      transport: 'nats',
+    });
     const [doomed, survivor] = [await root('doomed'), await root('survivor')];
     const [dead, alive] = [doomed.credential.token, survivor.credential.token];
     expect(await decide(strict, dead)).toBe('allow');
@@ -120,8 +123,8 @@ describe('enforcement points cut off from the broker', () => {
   }, 90_000);
 
   it('make a kill contained by leaving, because a leaver has signed that it refuses everything', async () => {
-    strict = await connectPoint(plane, 'strict', { mode: 'strict' });
-    bestEffort = await connectPoint(plane, 'leaver', { mode: 'best_effort' });
+    strict = await connectPoint(plane, 'strict', { mode: 'strict', transport: 'nats' });
+    bestEffort = await connectPoint(plane, 'leaver', { mode: 'best_effort', transport: 'nats' });
     const doomed = await root('doomed');
     await bestEffort.close();
     const kill = await plane.client.killAgent(doomed.agent.id, { reason: 'x' }, { waitMs: 10_000 });
@@ -130,7 +133,7 @@ describe('enforcement points cut off from the broker', () => {
   }, 60_000);
 
   it('learn that they were revoked meanwhile, even when nobody else is left to be told anything', async () => {
-    bestEffort = await connectPoint(plane, 'last', { mode: 'best_effort' });
+    bestEffort = await connectPoint(plane, 'last', { mode: 'best_effort', transport: 'nats' });
     const agent = await root('agent');
     expect(await decide(bestEffort, agent.credential.token)).toBe('allow');
 
