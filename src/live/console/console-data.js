@@ -95,10 +95,14 @@ window.severData = (() => {
     socket.on('kill', (kill) => {
       const known = shared.kills.get(kill.id);
       keep(shared.kills, kill, performance.now());
-      // States are derived by the server: a new kill, or a grown cascade, makes the list stale.
-      if (!known || known.cascade.state !== kill.cascade.state) reload();
+      // States are derived by the server: a new kill, a grown cascade or an undoing makes the list stale.
+      if (!known || turnOf(known) !== turnOf(kill)) reload();
     });
     socket.on('receipt', (receipt) => setChip(receipt.kill_id, receipt, performance.now()));
+  }
+
+  function turnOf({ action, cascade, lifted, reinstated }) {
+    return [action, cascade.state, Boolean(lifted), Boolean(reinstated)].join(' ');
   }
 
   function forget() {

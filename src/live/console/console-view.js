@@ -7,6 +7,8 @@ window.severView = (() => {
   const WARNINGS = {
     no_enforcement_points:
       'No enforcement point is enrolled: spawns and mints are refused, and nothing else.',
+    matched_nothing: 'It matched nothing: no living agent is held by it.',
+    same_name_under_other_issuers: 'Other identity providers know somebody of that name as well.',
   };
 
   /** Set once by the page: what a click on an agent or a kill does. */
@@ -209,12 +211,18 @@ window.severView = (() => {
     if (!changed('agent', agent ?? null)) return;
     at('agent-name').textContent = agent ? shown(agent.name) : 'No agent chosen';
     if (!agent) return;
+    const held = agent.because?.action === 'suspend';
+    at('agent-suspend').hidden = agent.state !== 'active' || held;
+    at('agent-kill').hidden = !isAlive(agent);
+    at('agent-lift').hidden = !held;
+    at('agent-escalate').hidden = !held;
+    at('agent-reinstate').hidden = agent.state !== 'killed' || !agent.because;
     const joined = (pairs) =>
       Object.entries(pairs)
         .map((pair) => pair.join(':'))
         .join(', ') || 'none';
     facts(at('agent-facts'), [
-      ['State', agent.state],
+      ['State', agent.state + (agent.because?.level ? ` (${agent.because.level})` : '')],
       ...(agent.because ? [['Because of', killLink(agent.because.kill_id)]] : []),
       ['Id', agent.id, 'mono'],
       ['For', agent.initiator.subject],
@@ -249,9 +257,18 @@ window.severView = (() => {
     const chips = chipsOf(kill).map(({ name, status, ms }) => ({ name, status, ms }));
     if (!changed('kill', [kill, chips])) return;
     const { containment, cascade } = kill;
+    const undone = Boolean(kill.lifted || kill.reinstated);
+    at('kill-title').textContent = titleOf(kill);
+    at('order-lift').hidden = undone || kill.action !== 'suspend';
+    at('order-escalate').hidden = undone || kill.action !== 'suspend';
+    at('order-reinstate').hidden = undone || kill.action !== 'kill';
     const stuck = containment.nack.length + containment.unknown.length > 0;
-    at('kill-state').textContent = stuck ? `${kill.state}, stuck` : kill.state;
-    at('kill-state').dataset.state = stuck ? 'stuck' : kill.state;
+    at('kill-state').textContent = undone
+      ? standingOf(kill)
+      : stuck
+        ? `${kill.state}, stuck`
+        : kill.state;
+    at('kill-state').dataset.state = undone ? 'undone' : stuck ? 'stuck' : kill.state;
     if (at('kill-summary').textContent !== shown(kill.summary)) {
       at('kill-summary').textContent = shown(kill.summary);
     }
@@ -262,6 +279,12 @@ window.severView = (() => {
       ...containment.unknown.map(({ name }) => `${name} is silent and may still admit calls.`),
       ...containment.not_covered.map(({ what, detail }) => `Not covered: ${what}: ${detail}`),
       ...(kill.not_found ?? []).map((subject) => `Not found: ${subject.kind} ${subject.id}`),
+      ...(kill.nearest?.length ? [`Names that are close: ${kill.nearest.join(', ')}`] : []),
+      ...(kill.came_back?.agents
+        ? [
+            `${plural(kill.came_back.agents, 'root')} of the same service came back for the same human: ${kill.came_back.ids.join(', ')}`,
+          ]
+        : []),
     ];
     at('kill-notes').replaceChildren(...notes.map((note) => make('li', 'hostile', shown(note))));
     facts(at('kill-facts'), [
@@ -274,11 +297,37 @@ window.severView = (() => {
           ? cascade.state
           : `${plural(cascade.agents, 'agent')}, ${plural(cascade.credentials ?? 0, 'credential')} (${cascade.state})`,
       ],
+      ...historyOf(kill),
       ...(containment.enforced_by && kill.state !== 'contained'
         ? [['Dark by', timeOf(containment.enforced_by)]]
         : []),
       ['Id', kill.id, 'mono'],
     ]);
+  }
+
+  /** One word or two for what the order is by now. */
+  function standingOf(kill) {
+    if (kill.lifted) return 'lifted';
+    if (kill.reinstated) return 'reinstated';
+    return kill.action === 'suspend' ? 'suspended' : 'killed';
+  }
+
+  function titleOf(kill) {
+    if (kill.action === 'suspend') return kill.lifted ? 'Suspension, lifted' : 'Suspension';
+    return kill.escalated ? 'Kill (was a suspension)' : 'Kill';
+  }
+
+  function historyOf(kill) {
+    const undone = ({ by, at: when, reason }) => `by ${by.name} at ${timeOf(when)}: ${reason}`;
+    return [
+      ...(kill.action === 'suspend' ? [['Level', kill.level ?? 'deny_all']] : []),
+      ...(kill.expires_at && !kill.lifted ? [['Lifts itself', timeOf(kill.expires_at)]] : []),
+      ...(kill.hold_until ? [['Holds roots', `until ${timeOf(kill.hold_until)}`]] : []),
+      ...(kill.escalated ? [['Escalated', undone(kill.escalated)]] : []),
+      ...(kill.lifted ? [['Lifted', undone(kill.lifted)]] : []),
+      ...(kill.reinstated ? [['Reinstated', undone(kill.reinstated)]] : []),
+      ...(kill.refused_since ? [['Refused since', plural(kill.refused_since, 'request')]] : []),
+    ];
   }
 
   /** Chips keep their element while their status changes, so that turning green is seen as turning. */
@@ -318,9 +367,11 @@ window.severView = (() => {
         }
         const name =
           shared.agents.get(kill.subject.id)?.name ?? `${kill.subject.kind} ${kill.subject.id}`;
-        row.what.textContent = `${shown(name)}: ${kill.state}`;
+        const undone = kill.lifted || kill.reinstated;
+        row.what.textContent = `${shown(name)}: ${standingOf(kill)}${undone ? '' : `, ${kill.state}`}`;
         row.button.title = shown(kill.summary);
-        row.button.dataset.state = kill.state;
+        row.button.dataset.state = undone ? 'undone' : kill.state;
+        row.button.dataset.order = kill.action;
         row.button.setAttribute('aria-pressed', String(kill.id === shared.killId));
         row.when.textContent = timeOf(kill.created_at).slice(11, 19);
         return row.item;
