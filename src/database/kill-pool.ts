@@ -41,6 +41,8 @@ export class KillPool {
   private readonly readers: Pool;
   private terminator: Client | undefined;
   private readonly refusalListeners = new Set<() => void>();
+  private committedAt = -Infinity;
+  private answeredAt = -Infinity;
 
   constructor(
     private readonly databaseUrl: string,
@@ -83,6 +85,7 @@ export class KillPool {
     try {
       const { rows } = await client.query<T>(sql, parameters);
       client.release();
+      this.committedAt = this.answeredAt = performance.now();
       return rows;
     } catch (error) {
       client.release(error instanceof Error && !('code' in error));
@@ -98,7 +101,14 @@ export class KillPool {
    */
   async read<T extends object>(sql: string, parameters: unknown[]): Promise<T[]> {
     const { rows } = await this.readers.query<T>(sql, parameters);
+    this.answeredAt = performance.now();
     return rows;
+  }
+
+  /** How long ago the database has carried a kill out, and how long ago it has answered anything here; milliseconds. */
+  quiet(): { kills: number; everything: number } {
+    const now = performance.now();
+    return { kills: now - this.committedAt, everything: now - this.answeredAt };
   }
 
   /** Told when a kill finds nobody listening where the database was. @returns how to stop listening */
@@ -166,6 +176,7 @@ export class KillPool {
       const { rows } = await client.query<{ pid: number; terminated: boolean }>(TERMINATE_HOLDERS, [
         pid,
       ]);
+      this.answeredAt = performance.now();
       for (const row of rows)
         this.log.warn(
           { holder: row.pid, terminated: row.terminated },

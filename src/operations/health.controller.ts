@@ -3,8 +3,12 @@ import { ApiExcludeController } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { Public } from '../access/policy';
 import { Broker } from '../broker/broker';
+import { within } from '../database/reach';
 import { UnitOfWork } from '../database/unit-of-work';
+import { EmergencyBook } from '../revocation/emergency/emergency-book';
 import { Metrics } from './metrics';
+
+const ANSWER_WITHIN_MS = 1_000;
 
 @ApiExcludeController()
 @Controller()
@@ -13,6 +17,7 @@ export class HealthController {
     private readonly work: UnitOfWork,
     private readonly broker: Broker,
     private readonly metrics: Metrics,
+    private readonly emergencies: EmergencyBook,
   ) {}
 
   /** The process lives. Depends on nothing else: restarting it would not bring a database back. */
@@ -22,20 +27,24 @@ export class HealthController {
     return { status: 'ok' };
   }
 
-  /** It can take orders: the database answers. A broker that is away delays enforcement, and does not stop a kill. */
+  /**
+   * It can take orders. Without the database it takes emergency kills, so traffic must still come here; without the broker
+   * enforcement is delayed. Without both it is of no use.
+   */
   @Get('readyz')
   @Public()
   async ready(@Res({ passthrough: true }) reply: FastifyReply) {
-    const database = await this.work.querySystem('SELECT 1').then(
+    const database = await within(ANSWER_WITHIN_MS, this.work.querySystem('SELECT 1')).then(
       () => true,
       () => false,
     );
     const broker = this.broker.isConnected();
-    if (!database) void reply.status(503);
+    if (!database && !broker) void reply.status(503);
     return {
-      status: database && broker ? 'ok' : database ? 'degraded' : 'unavailable',
+      status: database && broker ? 'ok' : database || broker ? 'degraded' : 'unavailable',
       database,
       broker,
+      emergencies_open: this.emergencies.size,
     };
   }
 

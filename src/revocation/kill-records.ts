@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { formatPosition, ProblemError, type Kill, type KillReceipt } from '@sever/protocol';
 import { Containment, type OrderContainment } from '../enforcement/containment';
+import { EmergencyRecords } from './emergency/emergency-records';
 import type { OrderRef } from '../enforcement/roster.store';
 import { RevocationStore, type ReleaseColumn, type RevocationRow } from './revocation.store';
 import { DATABASE_RESTORED, NO_ENFORCEMENT_POINTS, summarize } from './summary';
@@ -11,9 +12,12 @@ export class KillRecords {
   constructor(
     private readonly store: RevocationStore,
     private readonly containment: Containment,
+    private readonly emergencies: EmergencyRecords,
   ) {}
 
   async get(tenant: string, id: string): Promise<Kill> {
+    const emergency = this.emergencies.find(tenant, id);
+    if (emergency !== undefined) return emergency;
     const [{ kill }, came_back] = await Promise.all([
       this.withReceipts(tenant, id),
       this.store.cameBack(tenant, id),
@@ -35,10 +39,25 @@ export class KillRecords {
 
   /** The record and its receipts from one reading, so that they agree. */
   async withReceipts(tenant: string, id: string): Promise<{ kill: Kill; receipts: KillReceipt[] }> {
-    const row = await this.find(tenant, id);
+    const emergency = this.emergencies.find(tenant, id);
+    if (emergency !== undefined) return { kill: emergency, receipts: [] };
+    const row = await this.store.find(tenant, id);
+    if (row === undefined) return this.notCommitted(tenant, id);
     const [found] = await this.containment.forOrders(tenant, [refOf(row)]);
     const { receipts } = found as OrderContainment;
     return { kill: toKill(row, found as OrderContainment), receipts };
+  }
+
+  /** An order that was announced without the database, and that it did not take afterwards. */
+  private async notCommitted(
+    tenant: string,
+    id: string,
+  ): Promise<{ kill: Kill; receipts: KillReceipt[] }> {
+    const closed = await this.emergencies.closed(tenant, id);
+    if (closed === undefined) throw new ProblemError('not_found', `There is no kill ${id}.`);
+    return 'merged' in closed
+      ? this.withReceipts(tenant, closed.merged)
+      : { kill: closed, receipts: [] };
   }
 
   async receipts(tenant: string, id: string): Promise<KillReceipt[]> {

@@ -1,5 +1,11 @@
 import { Injectable } from '@nestjs/common';
-import { newId, ProblemError, type Kill, type KillRequest } from '@sever/protocol';
+import {
+  newId,
+  ProblemError,
+  type Kill,
+  type KillRequest,
+  type SubjectAsked,
+} from '@sever/protocol';
 import { actorOf } from '../access/actor';
 import type { AgentPrincipal, KeyPrincipal } from '../access/principal';
 import { Failpoints } from '../config/failpoints';
@@ -7,7 +13,8 @@ import { EndUsers } from '../enforcement/end-users';
 import { isRefusal, refused } from '../lineage/refusal';
 import { SigningKeys } from '../signing/signing-keys';
 import { Cascades } from './cascades';
-import { CommitOrders, type CommittedOrder } from './commit-orders';
+import { CommitOrders, type CommittedOrder, type Outcome } from './commit-orders';
+import { EmergencyRoad } from './emergency/emergency-road';
 import { KeyHeirs } from './key-heirs';
 import { KillRecords } from './kill-records';
 import { callerOf, type Order } from './order';
@@ -16,11 +23,14 @@ import { readOrder, readReason, readSubject } from './read-order';
 import { ResolveSubjects } from './resolve-subjects';
 
 type By = KeyPrincipal | AgentPrincipal;
+type Terms = Omit<Order, 'subjects'>;
 
 /** How the call came: whether it is a repetition, and how long it waits for the proof. */
 export interface OrderCall {
   readonly idempotency: { readonly key: string; readonly fingerprint: string } | null;
   readonly waitMs: number;
+  /** `performance.now()` when the request was taken up; by default now. */
+  readonly arrivedAt?: number | undefined;
 }
 
 /**
@@ -39,28 +49,21 @@ export class KillSubjects {
     private readonly heirs: KeyHeirs,
     private readonly failpoints: Failpoints,
     private readonly endUsers: EndUsers,
-  ) {}
+    private readonly emergencies: EmergencyRoad,
+  ) {
+    emergencies.commitWith((tenant, order) => this.send(tenant, order));
+  }
 
   async kill(by: By, request: KillRequest, call: OrderCall): Promise<Kill> {
     const { asked, ...terms } = readOrder(by, request);
-    const subjects = await this.resolving.resolve(by.tenant, asked);
-    return this.carryOut(
-      by,
-      {
-        ...this.orderOf(by, request, call),
-        ...terms,
-        ...subjects,
-      },
-      call.waitMs,
-    );
+    return this.race(by, { ...this.orderOf(by, request, call), ...terms }, asked, call);
   }
 
   /** `DELETE /v1/enforcement-points/:id`. @throws ProblemError `not_found` */
   async revokeEnforcementPoint(by: KeyPrincipal, id: string): Promise<Kill> {
-    const subjects = [{ kind: 'enforcement_point', id }];
     const call = { idempotency: null, waitMs: 0 };
-    const order = { action: 'kill', only: false, subjects } as const;
-    return this.carryOut(by, { ...this.orderOf(by, { reason: 'removed' }, call), ...order }, 0);
+    const order = { ...this.orderOf(by, { reason: 'removed' }, call), action: 'kill', only: false };
+    return this.race(by, order as Terms, [{ kind: 'enforcement_point', id }], call);
   }
 
   /** A suspension becomes a kill, under its own id. @throws ProblemError `not_a_suspension`, `bad_subject` */
@@ -79,9 +82,42 @@ export class KillSubjects {
     );
   }
 
-  private async carryOut(by: By, order: Order, waitMs: number): Promise<Kill> {
-    const { id } = await this.commit(by.tenant, order);
-    return this.records.contained(by.tenant, id, waitMs);
+  /** Begins the transaction, and goes the other road when the database does not answer it. */
+  private async race(
+    by: By,
+    terms: Terms,
+    asked: SubjectAsked[],
+    { arrivedAt = performance.now(), waitMs }: OrderCall,
+  ): Promise<Kill> {
+    const { tenant } = by;
+    let order: Order = { ...terms, subjects: [] };
+    const taken = await this.emergencies.race({ tenant, terms, asked, arrivedAt }, async () => {
+      order = { ...terms, ...(await this.resolving.resolve(tenant, asked)) };
+      return this.send(tenant, order);
+    });
+    return 'emergency' in taken
+      ? taken.emergency
+      : this.answer(tenant, order, taken.outcome, waitMs);
+  }
+
+  private async carryOut({ tenant }: By, order: Order, waitMs: number): Promise<Kill> {
+    const outcome = await this.emergencies.orGiveUp(this.send(tenant, order));
+    return this.answer(tenant, order, outcome, waitMs);
+  }
+
+  private async answer(
+    tenant: string,
+    order: Order,
+    outcome: Outcome,
+    waitMs: number,
+  ): Promise<Kill> {
+    if (isRefusal(outcome)) throw refused(outcome);
+    const id = 'replay' in outcome ? outcome.replay : outcome.id;
+    return this.emergencies.orCommitted(
+      this.records.contained(tenant, id, waitMs),
+      waitMs,
+      'entries' in outcome ? { tenant, order, outcome } : undefined,
+    );
   }
 
   /**
@@ -91,12 +127,19 @@ export class KillSubjects {
    * @throws ProblemError when the database refuses it
    */
   async commit(tenant: string, order: Order): Promise<{ id: string; fresh: boolean }> {
+    const outcome = await this.send(tenant, order);
+    if (isRefusal(outcome)) throw refused(outcome);
+    return {
+      id: 'replay' in outcome ? outcome.replay : outcome.id,
+      fresh: 'entries' in outcome,
+    };
+  }
+
+  private async send(tenant: string, order: Order): Promise<Outcome> {
     await this.prepareHeirs(tenant, order);
     const outcome = await this.orders.submit(tenant, order);
-    if (isRefusal(outcome)) throw refused(outcome);
-    const fresh = 'entries' in outcome;
-    if (fresh) await this.spread(tenant, order, outcome);
-    return { id: 'replay' in outcome ? outcome.replay : outcome.id, fresh };
+    if ('entries' in outcome) await this.spread(tenant, order, outcome as CommittedOrder);
+    return outcome;
   }
 
   /** Before a signing key dies, the one that takes its place has been announced under its signature. */

@@ -28,7 +28,14 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { createZodDto, ZodResponse } from 'nestjs-zod';
 import { Cursors } from '../access/cursors';
 import { IdPipe } from '../access/id.pipe';
-import { Access, AccessToStop, Caller, READERS } from '../access/policy';
+import {
+  Access,
+  AccessToFollow,
+  AccessToStop,
+  Caller,
+  READERS,
+  type AuthenticatedRequest,
+} from '../access/policy';
 import type { AgentPrincipal, KeyPrincipal } from '../access/principal';
 import { KillSubjects } from './kill';
 import { KillRecords } from './kill-records';
@@ -128,7 +135,7 @@ export class KillsController {
   }
 
   @Get('kills/:id')
-  @Access(...READERS)
+  @AccessToFollow(...READERS)
   @ZodResponse({ type: KillDto })
   async get(@Caller() by: KeyPrincipal, @Param('id', new IdPipe('kill')) id: string) {
     return this.records.get(by.tenant, id);
@@ -180,6 +187,7 @@ export class KillsController {
           ? null
           : { key: idempotencyKey, fingerprint: fingerprint('POST', path, body) },
       waitMs: readWait(wait),
+      arrivedAt: (request as AuthenticatedRequest).arrivedAt,
     });
     void reply.status(statusOf(kill));
     return kill;

@@ -3,6 +3,15 @@ import { Cascades } from './cascades';
 import { CommitOrders } from './commit-orders';
 import { CompleteSubject } from './complete';
 import { CompleteController } from './complete.controller';
+import { Announcements } from './emergency/announcements';
+import { EmergencyBook } from './emergency/emergency-book';
+import { EmergencyJournal } from './emergency/emergency-journal';
+import { EmergencyRecords } from './emergency/emergency-records';
+import { EmergencyReplay } from './emergency/emergency-replay';
+import { EmergencyRoad } from './emergency/emergency-road';
+import { EmergencyStore } from './emergency/emergency.store';
+import { NameSubjects } from './emergency/name-subjects';
+import { Prepared } from './emergency/prepared';
 import { Halts } from './halts';
 import { KillSubjects } from './kill';
 import { KillEvents } from './kill-events';
@@ -31,6 +40,8 @@ import { UndoController } from './undo.controller';
     UndoController,
   ],
   providers: [
+    ...[Announcements, EmergencyBook, EmergencyJournal, EmergencyRecords, EmergencyReplay],
+    ...[EmergencyRoad, EmergencyStore, NameSubjects, Prepared],
     Cascades,
     CommitOrders,
     CompleteSubject,
@@ -50,6 +61,6 @@ import { UndoController } from './undo.controller';
     SubjectStore,
     SuspensionExpiry,
   ],
-  exports: [KillEvents, KillRecords],
+  exports: [EmergencyBook, EmergencyJournal, KillEvents, KillRecords],
 })
 export class RevocationModule {}

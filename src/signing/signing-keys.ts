@@ -32,6 +32,7 @@ interface KeyRow {
 /** How long the public keys of a tenant are trusted to be the present ones. */
 const CACHE_MS = 30_000;
 const READ_WITHIN_MS = 1_000;
+const ASK_AGAIN_MS = 5_000;
 
 /** Ed25519 keys per tenant and purpose, sealed at rest; `kid` is the RFC 7638 thumbprint. */
 @Injectable()
@@ -78,6 +79,9 @@ export class SigningKeys {
       this.public.delete(name);
       const known = this.lastKnown.get(name);
       if (known === undefined || !isDatabaseAway(error)) throw error;
+      // Not asked again for each message: those who ask a silent database hold its connections.
+      const at = performance.now() - CACHE_MS + ASK_AGAIN_MS;
+      this.public.set(name, { at, keys: Promise.resolve(known) });
       return known;
     });
     this.public.set(name, { at: performance.now(), keys: answer });

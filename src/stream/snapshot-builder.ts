@@ -64,6 +64,7 @@ function* itemsOf(read: SnapshotRead): Generator<SnapshotItem> {
     yield ['s', standing.orderId, standing.subject, standing.level, seq];
   }
   for (const id of read.lifted) yield ['l', id];
+  for (const [killId, subject] of read.emergencies) yield ['e', killId, subject];
 }
 
 /** A previous key still verifies what it signed. */

@@ -131,10 +131,7 @@ export class SnapshotStore {
             epoch: Number(row.epoch),
             seq: Number(row.seq),
           })),
-          lifted: [
-            ...lifted.map((row) => row.order_id),
-            ...closed.map((row) => row.kill_id),
-          ],
+          lifted: [...lifted.map((row) => row.order_id), ...closed.map((row) => row.kill_id)],
           emergencies: stillOpen(announced, overtaken),
           keys,
         };

@@ -2,12 +2,18 @@ import { Global, Module, type DynamicModule, type Provider } from '@nestjs/commo
 import type { Logger } from 'pino';
 import { Broker } from '../broker/broker';
 import { Failpoints } from '../config/failpoints';
+import { Continuity } from '../database/continuity';
 import { UnitOfWork } from '../database/unit-of-work';
 import { SigningKeys } from '../signing/signing-keys';
 import { BootStore } from './boot.store';
 import { EmergencyEvents } from './emergency-events';
 import { EnforcementEvents } from './enforcement-events';
 import { EpSignatures } from './ep-signatures';
+import { EpochStore } from './epoch.store';
+import { Epochs } from './epochs';
+import { EpochsController } from './epochs.controller';
+import { Evidence } from './evidence';
+import { EvidenceStore } from './evidence.store';
 import { OpenEmergencies } from './open-emergencies';
 import { PulseSource } from './pulse';
 import { Ranges } from './ranges';
@@ -20,6 +26,7 @@ import { SnapshotStore } from './snapshot.store';
 import { Snapshots } from './snapshots';
 import { StreamController } from './stream.controller';
 import { StreamFeed } from './stream-feed';
+import { StandingEmergencies } from './standing-emergencies';
 import { StreamStore } from './stream.store';
 import { Turn } from './turn';
 
@@ -32,6 +39,9 @@ export class StreamModule {
       StreamStore,
       BootStore,
       SnapshotStore,
+      StandingEmergencies,
+      EpochStore,
+      EvidenceStore,
       EnforcementEvents,
       EmergencyEvents,
       { provide: Replica, useFactory: () => new Replica() },
@@ -46,7 +56,7 @@ export class StreamModule {
       ),
       make(
         Relay,
-        [Broker, SignedEntries, Failpoints, Replica, StreamStore, Sightings],
+        [Broker, SignedEntries, Failpoints, Replica, StreamStore, Sightings, Continuity],
         (
           broker: Broker,
           signed: SignedEntries,
@@ -54,7 +64,38 @@ export class StreamModule {
           replica: Replica,
           store: StreamStore,
           sightings: Sightings,
-        ) => new Relay({ broker, signed, failpoints, replica, store, sightings, databaseUrl, log }),
+          continuity: Continuity,
+        ) =>
+          new Relay({
+            ...{ broker, signed, failpoints, replica, store, sightings, continuity },
+            ...{ databaseUrl, log },
+          }),
+      ),
+      make(
+        Epochs,
+        [EpochStore, Sightings, Replica],
+        (store: EpochStore, sightings: Sightings, replica: Replica) =>
+          new Epochs(store, sightings, replica, log),
+      ),
+      make(
+        Evidence,
+        [
+          ...[Broker, EpSignatures, SigningKeys, EvidenceStore, Continuity, Relay],
+          ...[EnforcementEvents, Turn],
+        ],
+        (
+          broker: Broker,
+          signatures: EpSignatures,
+          keys: SigningKeys,
+          store: EvidenceStore,
+          continuity: Continuity,
+          relay: Relay,
+          events: EnforcementEvents,
+          turn: Turn,
+        ) =>
+          new Evidence({
+            ...{ broker, signatures, keys, store, continuity, relay, events, turn, log },
+          }),
       ),
       make(
         PulseSource,
@@ -126,11 +167,12 @@ export class StreamModule {
     ];
     return {
       module: StreamModule,
-      controllers: [StreamController],
+      controllers: [StreamController, EpochsController],
       providers,
       exports: [
         ...[Relay, Replica, Sightings, Turn, EnforcementEvents, EmergencyEvents, EpSignatures],
-        BootStore,
+        StandingEmergencies,
+        ...[BootStore, EpochStore, Epochs, Evidence],
       ],
     };
   }

@@ -1,5 +1,11 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { allBroadcasts, broadcastSubject, Emergency, MAX_MESSAGE_BYTES, typOf } from '@sever/protocol';
+import {
+  allBroadcasts,
+  broadcastSubject,
+  Emergency,
+  MAX_MESSAGE_BYTES,
+  typOf,
+} from '@sever/protocol';
 import { compactVerify, importJWK, type JWK } from 'jose';
 import type { Logger } from 'pino';
 import { Broker, type BrokerMessage } from '../../broker/broker';
@@ -7,7 +13,12 @@ import { LOG } from '../../config/config.module';
 import { Sealer } from '../../signing/sealer';
 import { SigningKeys } from '../../signing/signing-keys';
 import { EmergencyEvents } from '../../stream/emergency-events';
-import { StoredEmergency, storedForm, type EmergencyOrder, type OpenEmergency } from './emergency-order';
+import {
+  StoredEmergency,
+  storedForm,
+  type EmergencyOrder,
+  type OpenEmergency,
+} from './emergency-order';
 
 const TYP = typOf('emergency');
 
@@ -96,10 +107,15 @@ export class Announcements {
       const opened = this.sealer.open(Buffer.from(order, 'base64url'), place);
       const found = StoredEmergency.parse(JSON.parse(opened.toString())) as EmergencyOrder;
       const same =
-        found.tenant === tenant && found.order.id === killId && found.subjects.join() === subjects.join();
+        found.tenant === tenant &&
+        found.order.id === killId &&
+        found.subjects.join() === subjects.join();
       return same ? found : null;
     } catch (error) {
-      this.log.error({ err: error, kill_id: killId }, 'an emergency came with an order that does not open');
+      this.log.error(
+        { err: error, kill_id: killId },
+        'an emergency came with an order that does not open',
+      );
       return null;
     }
   }

@@ -16,8 +16,8 @@ export interface Closing {
 
 /** Why the order is not there. `merged`: the same Idempotency-Key had made the order `replay`. */
 export type EmergencyRefusal =
-  { readonly problem: string; readonly [detail: string]: unknown } |
-  { readonly replay: string; readonly merged: true };
+  | { readonly problem: string; readonly [detail: string]: unknown }
+  | { readonly replay: string; readonly merged: true };
 
 export interface ClosedEmergency {
   readonly state: 'committed' | 'refused' | 'merged';
@@ -91,4 +91,3 @@ export class EmergencyStore {
     );
   }
 }
-

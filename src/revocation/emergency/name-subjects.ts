@@ -16,6 +16,9 @@ const AS_NAMED = new Set([
   ...['enforcement_point', 'enrolment_key', 'signing_key'],
 ]);
 
+/** What fits a message once with the names and once more inside the sealed order, each in base64. */
+const MAX_NAMES_BYTES = 40_000;
+
 /**
  * From what an order names to what enforcement points deny, without the database. What only the database can tell (who a
  * human is, which agents carry a ref) is refused with the way out.
@@ -40,6 +43,10 @@ export class NameSubjects {
       refs.push(ref);
       if ('token' in one) resolved.push({ asked: { kind: 'token' }, subjects: [ref] });
     }
+    if (Buffer.byteLength([...subjects].join()) > MAX_NAMES_BYTES)
+      throw cannot(
+        'all of this must go in one message, for which it is too long; send it in parts',
+      );
     if (terms.level !== undefined && terms.level !== 'deny_all') warnings.add('denies_everything');
     if (terms.in_flight === 'drain') warnings.add('aborts_in_flight');
     return {

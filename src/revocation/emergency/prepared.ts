@@ -1,4 +1,9 @@
-import { Inject, Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+import {
+  Inject,
+  Injectable,
+  type OnApplicationBootstrap,
+  type OnModuleDestroy,
+} from '@nestjs/common';
 import type { Logger } from 'pino';
 import { LOG } from '../../config/config.module';
 import { isDatabaseAway, within } from '../../database/reach';
@@ -54,7 +59,8 @@ export class Prepared implements OnApplicationBootstrap, OnModuleDestroy {
     this.known = await this.store.points();
     for (const tenant of await this.store.tenants()) {
       await this.keys.liveKey(tenant, 'stream');
-      for (const purpose of ['stream', 'token'] as const) await this.keys.publicKeys(tenant, purpose);
+      for (const purpose of ['stream', 'token'] as const)
+        await this.keys.publicKeys(tenant, purpose);
     }
   }
 }

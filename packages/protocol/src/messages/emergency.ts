@@ -11,5 +11,14 @@ export const Emergency = envelope('emergency').extend({
   issued_at: Millis,
   /** The announcement means nothing after this; the control plane has committed or refused the order long before. */
   not_after: Millis,
+  /**
+   * The order itself, sealed under the control plane's master key (base64url), so that any replica that has heard it can
+   * commit it. Nobody else can read it, or needs to.
+   */
+  order: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]+$/)
+    .max(196_608)
+    .optional(),
 });
 export type Emergency = z.infer<typeof Emergency>;

@@ -112,7 +112,11 @@ export const KillPlan = z.object({
 });
 export type KillPlan = z.infer<typeof KillPlan>;
 
-export const KillState = z.enum(['committed', 'partial', 'contained', 'emergency']);
+/**
+ * `emergency`: announced while the database is away, not committed yet. `refused`: announced so, and refused by the
+ * database when it was back; nothing of it stands.
+ */
+export const KillState = z.enum(['committed', 'partial', 'contained', 'emergency', 'refused']);
 export type KillState = z.infer<typeof KillState>;
 
 export const Containment = z.object({
@@ -176,6 +180,10 @@ export const Kill = z.object({
   escalated: Released.nullable().optional(),
   /** A later reinstatement released this kill. */
   reinstated: Released.nullable().optional(),
+  /** In `emergency`: whether the replica that took it has it on its disk, so that it outlives that process. */
+  journaled: z.boolean().optional(),
+  /** In `refused`: why the database took nothing of it. */
+  refused: z.object({ at: Timestamp, code: z.string(), detail: z.string() }).optional(),
   /** Roots that the same service started for the same initiator since. */
   came_back: z.object({ agents: z.number().int(), ids: z.array(Id('agent')) }).optional(),
   /** Spawns and mints that the control plane has refused because of it. */
