@@ -35,7 +35,10 @@ async function main(given: {
     historyFile: given.history ?? join(HISTORIES, `${seed}.jsonl`),
   };
   console.log(`to see the same again: ${replayCommand(options)}`);
-  const report = await runChaos(options);
+  const report = await runChaos(options).catch((error: unknown) => {
+    console.error(`the run broke off; to see the same again: ${replayCommand(options)}`);
+    throw error;
+  });
   console.log(JSON.stringify({ ...report, violations: report.violations.length }, null, 2));
   if (report.violations.length === 0) return;
   for (const violation of report.violations.slice(0, 50)) console.error(violation);

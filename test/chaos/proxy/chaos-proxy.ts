@@ -89,6 +89,7 @@ export class ChaosProxy {
   private conditions: Record<Direction, Conditions> = { to_server: CLEAR, to_client: CLEAR };
   private readonly requestObservers: ((request: HttpRequest) => void)[] = [];
   private turn = 0;
+  private closed = false;
 
   protected constructor(
     private readonly server: Server,
@@ -124,6 +125,7 @@ export class ChaosProxy {
   }
 
   async close(): Promise<void> {
+    this.closed = true;
     const closed = new Promise((resolve) => this.server.close(resolve));
     this.reset();
     await closed;
@@ -149,7 +151,7 @@ export class ChaosProxy {
   private async join(client: Socket): Promise<void> {
     client.on('error', () => client.destroy());
     const server = await this.reach();
-    if (server === null || client.destroyed) {
+    if (server === null || client.destroyed || this.closed) {
       server?.destroy();
       client.resetAndDestroy();
       return;

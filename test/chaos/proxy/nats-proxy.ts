@@ -118,7 +118,7 @@ export class NatsProxy extends ChaosProxy {
     return new NatsProxy(server, port, portsOf(upstreams), new Randomness(seed));
   }
 
-  /** @returns what takes the rule back */
+  /** Rules are met in the order in which they were imposed. @returns what takes the rule back */
   impose(rule: Rule): () => void {
     const atWork = new RuleAtWork(rule, new Randomness(Math.floor(this.random.next() * 2 ** 31)));
     this.rules.add(atWork);
@@ -191,9 +191,17 @@ export class NatsProxy extends ChaosProxy {
       const message = { at: process.hrtime.bigint(), client, direction, subject, payload };
       for (const observer of this.observers) observer(message);
     }
-    for (const rule of this.rules)
-      if (rule.concerns(direction, client, frame)) return rule.apply(frame, send);
-    send(frame);
+    const rules = [...this.rules];
+    // What one rule lets through, or makes of it, meets the next.
+    const meet = (one: Frame, from: number): void => {
+      for (let at = from; at < rules.length; at += 1) {
+        const rule = rules[at] as RuleAtWork;
+        if (rule.concerns(direction, client, one))
+          return rule.apply(one, (result) => meet(result, at + 1));
+      }
+      send(one);
+    };
+    meet(frame, 0);
   }
 
   protected override open(link: Link): Passage {

@@ -1,14 +1,13 @@
 import { comparePositions } from '@sever/protocol';
 import { eventually } from '../../support/eventually';
-import type { ChaosDatabase } from './database';
 import type { Point } from './points';
 import type { Credential, Population } from './population';
-import { readTruth, type Truth } from './truth';
+import { readTruth, type Queryable, type Truth } from './truth';
 import type { Acknowledged } from './workload';
 import type { World } from './world';
 
 /** Reconnects and retries wait a little longer each time they fail; the longest such wait, and a slow machine. */
-const CONVERGE_MS = 30_000;
+const CONVERGE_MS = 60_000;
 const EXPIRY_MARGIN_MS = 5_000;
 
 /** I9: with no fault left, everybody gets to the head. @returns after how many milliseconds. @throws */
@@ -45,14 +44,26 @@ export async function compareWithDatabase(
     ({ expiresAt, lineage }) =>
       expiresAt > Date.now() + EXPIRY_MARGIN_MS && !lineage.some(([one]) => except.has(one)),
   );
+  return await differences(world.points, credentials, truth);
+}
+
+export async function differences(
+  points: readonly Pick<Point, 'name' | 'check'>[],
+  credentials: readonly Pick<Credential, 'id' | 'token' | 'lineage'>[],
+  truth: Truth,
+): Promise<string[]> {
   const found: string[] = [];
-  for (const point of world.points)
+  for (const point of points)
     for (const credential of credentials)
       found.push(...(await difference(point, credential, truth)));
   return found;
 }
 
-async function difference(point: Point, credential: Credential, truth: Truth): Promise<string[]> {
+async function difference(
+  point: Pick<Point, 'name' | 'check'>,
+  credential: Pick<Credential, 'id' | 'token' | 'lineage'>,
+  truth: Truth,
+): Promise<string[]> {
   const isDead = truth.isDead(credential.lineage);
   const decided = await point.check(credential.token);
   const refused = !decided.allowed && /revoked|suspended/.test(decided.code ?? '');
@@ -64,7 +75,7 @@ async function difference(point: Point, credential: Credential, truth: Truth): P
 
 /** I2, I6, I10 and I11, from the database alone. */
 export async function askDatabase(
-  database: ChaosDatabase,
+  database: Queryable,
   tenant: string,
   acknowledged: readonly Acknowledged[],
 ): Promise<string[]> {

@@ -12,6 +12,8 @@ export interface Plane {
   isFrozen: boolean;
 }
 
+const STARTS = 6;
+
 /** The replicas, as real processes that can die in any way. */
 export class Planes {
   readonly all: Plane[] = [];
@@ -36,22 +38,16 @@ export class Planes {
     return plane;
   }
 
+  /** As a supervisor would: one that cannot start, because Postgres or the broker is away, is started again. */
   async start(plane: Plane, failpoints = ''): Promise<void> {
-    plane.child = await Child.start(
-      {
-        name: plane.name,
-        args: [join('dist', 'main.js')],
-        env: {
-          ...this.environment,
-          SEVER_PORT: String(plane.port),
-          SEVER_DATA_DIR: join(this.folder, plane.name.replace(' ', '-')),
-          SEVER_FAILPOINTS: failpoints,
-        },
-        ready: /sever: listening on (http:\S+)/,
-      },
-      this.onDeath,
-    );
-    if (failpoints !== '') plane.child.expectDeath();
+    for (let attempt = 1; ; attempt += 1)
+      try {
+        plane.child = await this.launch(plane, failpoints);
+        if (failpoints !== '') plane.child.expectDeath();
+        return;
+      } catch (error) {
+        if (attempt === STARTS) throw error;
+      }
   }
 
   async restart(plane: Plane, failpoints = ''): Promise<void> {
@@ -68,5 +64,22 @@ export class Planes {
 
   async stop(): Promise<void> {
     await Promise.all(this.all.map(async ({ child }) => await child?.stop()));
+  }
+
+  private async launch(plane: Plane, failpoints: string): Promise<Child> {
+    return await Child.start(
+      {
+        name: plane.name,
+        args: [join('dist', 'main.js')],
+        env: {
+          ...this.environment,
+          SEVER_PORT: String(plane.port),
+          SEVER_DATA_DIR: join(this.folder, plane.name.replace(' ', '-')),
+          SEVER_FAILPOINTS: failpoints,
+        },
+        ready: /sever: listening on (http:\S+)/,
+      },
+      this.onDeath,
+    );
   }
 }

@@ -5,7 +5,7 @@ import type { Point } from './points';
 import type { Population } from './population';
 import { now } from './tap';
 
-const EVERY_MS = 12;
+const EVERY_MS = 25;
 
 /** Asks one enforcement point, again and again, how far it is and whether it would admit this or that. */
 export class Prober {

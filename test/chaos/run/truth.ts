@@ -1,8 +1,13 @@
 import type { Lineage } from '@sever/protocol';
 import { knownOp, type Entry } from '@sever/protocol';
 import type { CommitEvent } from '../history/events';
-import type { ChaosDatabase } from './database';
+import type { Client, QueryResultRow } from 'pg';
 import { now } from './tap';
+
+export interface Queryable {
+  connect(): Promise<Client>;
+  query<T extends QueryResultRow>(text: string, values?: unknown[]): Promise<T[]>;
+}
 
 /** What the database holds in the end, read past every cache and proxy. */
 export interface Truth {
@@ -11,7 +16,7 @@ export interface Truth {
   isDead(lineage: Lineage): boolean;
 }
 
-export async function readTruth(database: ChaosDatabase, tenant: string): Promise<Truth> {
+export async function readTruth(database: Queryable, tenant: string): Promise<Truth> {
   const [head] = await database.query<{ epoch: string; seq: string }>(
     `SELECT epoch, seq FROM stream_head WHERE tenant = $1`,
     [tenant],
@@ -39,7 +44,7 @@ export async function readTruth(database: ChaosDatabase, tenant: string): Promis
 }
 
 /** The whole stream as events of the history, each at the latest moment that its commit can have had. */
-export async function readCommits(database: ChaosDatabase, tenant: string): Promise<CommitEvent[]> {
+export async function readCommits(database: Queryable, tenant: string): Promise<CommitEvent[]> {
   const offset = await wallToShared(database);
   const rows = await database.query<{
     payload: string;
@@ -87,7 +92,7 @@ function denialOf(entry: Entry): Pick<CommitEvent, 'does' | 'subject' | 'floor' 
 }
 
 /** What must be added to the database's wall clock, in nanoseconds, to be not before the shared one. */
-async function wallToShared(database: ChaosDatabase): Promise<bigint> {
+async function wallToShared(database: Queryable): Promise<bigint> {
   const client = await database.connect();
   try {
     let least: bigint | null = null;

@@ -22,8 +22,8 @@ const POISON = [
   '\u0000\u00ff',
   '',
 ];
-const FLOOD_MESSAGES = 12_000;
-const FLOOD_BYTES = 2_048;
+const FLOOD_MESSAGES = 6_000;
+const FLOOD_BYTES = 4_096;
 const BATCH = 200;
 
 export const wireFaults: Fault[] = [
