@@ -59,10 +59,11 @@ export class Continuity {
   async proven(tenant: string, mark: Mark): Promise<void> {
     if (!this.options.enabled) return;
     const { leaseMs } = this.options.highWater.get(tenant) ?? {};
-    this.options.highWater.raise(tenant, mark);
     await this.connected((client) =>
       this.ask(client, [{ tenant, ...mark, lease_ms: leaseMs, because: 'evidence' }]),
     );
+    // Not before: the relay would take it for something that this replica has published.
+    this.options.highWater.raise(tenant, mark);
   }
 
   private async connected(work: (client: Client) => Promise<void>): Promise<void> {

@@ -20,7 +20,8 @@ export class EvidenceStore {
   async judge(tenant: string, entries: readonly ReadEntry[]): Promise<Verdict[]> {
     const rows = await this.work.querySystem<{ verdict: Verdict }>(
       `SELECT sever_judge_entry($1, v.epoch, v.seq, v.payload) AS verdict
-       FROM jsonb_to_recordset($2::jsonb) WITH ORDINALITY AS v(epoch bigint, seq bigint, payload text, n) ORDER BY v.n`,
+       FROM ROWS FROM (jsonb_to_recordset($2::jsonb) AS (epoch bigint, seq bigint, payload text))
+            WITH ORDINALITY AS v(epoch, seq, payload, n) ORDER BY v.n`,
       [tenant, JSON.stringify(entries.map(({ entry, payload }) => placed(entry, payload)))],
     );
     return rows.map(({ verdict }) => verdict);
@@ -61,7 +62,9 @@ export class EvidenceStore {
       `SELECT sever_restore($1, $2) AS restored`,
       [
         tenant,
-        JSON.stringify(entries.map(({ entry, payload }) => ({ ...placed(entry, payload), by }))),
+        JSON.stringify(
+          entries.map(({ entry, payload }) => ({ ...placed(entry, payload), shown_by: by })),
+        ),
       ],
     );
     if (row === undefined) throw new Error('nothing came back from a restoring');

@@ -154,9 +154,10 @@ export class Evidence {
       // Told below, like a wrong typ.
     }
     const { log, events } = this.ports;
+    const { tenant, ep } = from;
     const detail = 'it showed as evidence what this control plane did not sign';
-    log.error({ alarm: 'bad_signature', ...from }, detail);
-    events.alarms.next({ kind: 'bad_signature', tenant: from.tenant, epId: from.ep, detail });
+    log.error({ alarm: 'bad_signature', tenant, ep }, detail);
+    events.alarms.next({ kind: 'bad_signature', tenant, epId: ep, detail });
     return false;
   }
 

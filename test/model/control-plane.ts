@@ -1,4 +1,4 @@
-import type { Emergency, Halt, Position } from '@sever/protocol';
+import { knownOp, type Emergency, type Entry, type Halt, type Position } from '@sever/protocol';
 import type { SignedEntry } from '../../packages/enforcement/src/machine-events';
 import { Database, WALL } from './database';
 import type { EnforcementPoint } from './enforcement-point';
@@ -33,6 +33,8 @@ export class ControlPlane {
   private longestPolicyMs = 10_000;
   /** True time at which this epoch was opened; the first one has no leases from before it. */
   epochOpenedAt = -Infinity;
+  /** Nobody but enforcement points can tell that the database went back: they are right to complain. */
+  wentBackUnnoticed = false;
   private ids = 0;
 
   constructor(readonly around: Surroundings) {
@@ -152,23 +154,57 @@ export class ControlPlane {
     }
   }
 
-  /** Goes back to a backup; what enforcement points can show of the lost entries is committed again, or part of it. */
-  restore(backup: unknown, insertsKillsAgain: boolean): void {
-    const { database, history } = this;
-    const liftedBefore = new Set(history.orders.filter((o) => o.lifted).map((o) => o.killId));
-    const restored = new Database(() => this.around.time.now);
-    restored.restore(backup, false);
-    const lost = history.lose(restored.head);
-    database.restore(backup, this.around.rules.restoreOpensAnEpoch);
-    this.epochOpenedAt = this.around.time.now;
-    // Whoever heard the lift will never enforce that order again, so everybody has to hear it.
-    for (const id of liftedBefore) if (!database.isLifted(id)) this.commitLift(id);
+  /** Goes back to a backup. What is lost is committed again only when an enforcement point shows it. */
+  restore(backup: unknown, noticed = true): void {
+    const { database, history, around } = this;
+    database.restore(backup);
+    const lost = history.lose(database.head);
+    if (!noticed) {
+      this.wentBackUnnoticed = true;
+      return;
+    }
+    this.openEpoch(around.rules.restoreOpensAnEpoch);
+    // A journal beside the database says what was announced without it.
     const announced = new Set(history.emergencies.map(({ killId }) => killId));
     for (const { killId, refused } of history.emergencies)
       if (refused && !database.isLifted(killId)) this.commitLift(killId);
     for (const { kind, killId, subject } of lost)
-      if (kind === 'kill' && (insertsKillsAgain || announced.has(killId)))
-        this.commitKill(subject, killId);
+      if (kind === 'kill' && announced.has(killId)) this.commitKill(subject, killId);
+  }
+
+  /** @returns what was committed again, to be published; whatever was signed and is not held here */
+  takeEvidence(entries: readonly string[]): SignedEntry[] {
+    const { database, around } = this;
+    if (!around.rules.evidenceIsTaken) return [];
+    const shown = entries
+      .filter((jws) => !database.knows(jws))
+      .map((jws) => ({ jws, entry: JSON.parse(jws) as Entry }));
+    if (shown.some(({ entry }) => entry.epoch >= database.head.epoch)) this.openEpoch(true);
+    return shown.flatMap(({ jws, entry }) => this.commitAgain(jws, entry));
+  }
+
+  private commitAgain(jws: string, entry: Entry): SignedEntry[] {
+    const { database } = this;
+    const op = knownOp(entry);
+    if (op === null || op.op === 'key') return [];
+    database.learn(jws);
+    if (op.op === 'floor')
+      return this.commitKill(op.subject, entry.kill_id, op.in_flight === 'drain');
+    if (op.op === 'lift') return [this.commitLift(op.id)];
+    if (database.isLifted(op.id)) return [];
+    const signed = database.suspend(op.subject, op.id);
+    this.record(signed, 'suspend', op.subject, Infinity);
+    return [signed];
+  }
+
+  private openEpoch(opens: boolean): void {
+    const { database, history } = this;
+    if (opens) database.openEpoch();
+    this.epochOpenedAt = this.around.time.now;
+    // Its lift is lost: from now on it stands for everybody again.
+    for (const [killId, subject] of database.standing())
+      if (history.isLifted(killId))
+        this.recordAt(database.head, killId, 'suspend', subject, Infinity);
   }
 
   /** What the database says of an order; a mutation may say too much. */
@@ -180,9 +216,19 @@ export class ControlPlane {
     drain = false,
   ): void {
     const { epoch, seq, kill_id: killId } = signed.entry;
+    this.recordAt({ epoch, seq }, killId, kind, subject, floor, drain);
+  }
+
+  private recordAt(
+    position: Position,
+    killId: string,
+    kind: Order['kind'],
+    subject: string,
+    floor: number,
+    drain = false,
+  ): void {
     const { policyMs, longestPolicyMs, around, database } = this;
     const storedLeaseMs = around.rules.boundCoversEarlierPolicies ? longestPolicyMs : policyMs;
-    const position: Position = { epoch, seq };
     this.history.commit(
       {
         ...{ killId, kind, subject, floor, drain, position, committedAt: around.time.now },

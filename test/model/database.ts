@@ -42,6 +42,8 @@ interface State {
   suspensions: Map<string, { subject: string; epoch: number; seq: number; lifted: boolean }>;
   lifted: Set<string>;
   boots: Map<string, StoredBoot>;
+  /** Every entry that was ever written here, or committed again here. */
+  known: Set<string>;
 }
 
 export interface Contents extends Position {
@@ -60,6 +62,7 @@ export class Database {
     suspensions: new Map(),
     lifted: new Set(),
     boots: new Map(),
+    known: new Set(),
   };
   private newestEpoch = 1;
 
@@ -91,8 +94,10 @@ export class Database {
       ...{ type: 'entry', v: 1, tenant: TENANT, epoch, seq: entries.length + 1 },
       ...{ op, kill_id: killId, digest: this.digest, at: this.now },
     };
-    const payload = encoder.encode(JSON.stringify(entry));
-    const signed = { entry, payload };
+    const jws = JSON.stringify(entry);
+    const payload = encoder.encode(jws);
+    const signed = { entry, payload, jws };
+    this.state.known.add(jws);
     entries.push(signed);
     const before = Buffer.from(entry.digest, 'base64url');
     digests.push(Buffer.from(sha256(before, sha256(payload))).toString('base64url'));
@@ -122,6 +127,22 @@ export class Database {
     if (standing) this.state.suspensions.set(id, { ...standing, lifted: true });
     this.state.lifted.add(id);
     return this.append({ op: 'lift', id }, id);
+  }
+
+  knows(jws: string): boolean {
+    return this.state.known.has(jws);
+  }
+
+  /** Its order stands again, or needs to no more. */
+  learn(jws: string): void {
+    this.state.known.add(jws);
+  }
+
+  /** Suspensions that are not lifted: id and subject. */
+  standing(): [string, string][] {
+    return [...this.state.suspensions].flatMap(([id, one]) =>
+      one.lifted ? [] : [[id, one.subject]],
+    );
   }
 
   isLifted(id: string): boolean {
@@ -167,10 +188,13 @@ export class Database {
     return structuredClone(this.state);
   }
 
-  /** The database of that backup; an epoch that no enforcement point has seen, unless that rule is out. */
-  restore(backup: unknown, opensAnEpoch: boolean): void {
+  /** The database of that backup, in the epoch that it was in. */
+  restore(backup: unknown): void {
     this.state = structuredClone(backup as State);
-    if (!opensAnEpoch) return;
+  }
+
+  /** An epoch that no enforcement point has seen. */
+  openEpoch(): void {
     this.newestEpoch += 1;
     this.state.epoch = this.newestEpoch;
     this.state.entries = [];

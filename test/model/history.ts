@@ -64,6 +64,11 @@ export class History {
     for (const order of this.orders) if (order.killId === killId) order.lifted = true;
   }
 
+  isLifted(killId: string): boolean {
+    const orders = this.orders.filter((order) => order.killId === killId);
+    return orders.length > 0 && orders.every((order) => order.lifted);
+  }
+
   against(lineage: Lineage): Order[] {
     return this.orders.filter((order) => !order.lifted && stops(order, lineage));
   }
@@ -83,7 +88,7 @@ export class History {
 
   /** Enforcement points keep what the database lost, so of these nobody can say what is right. */
   isUndecided(lineage: Lineage): boolean {
-    return this.against(lineage).some((order) => order.lost);
+    return this.orders.some((order) => order.lost && stops(order, lineage));
   }
 }
 

@@ -270,7 +270,7 @@ class DrainsForGood extends DenialRules {
   override deny(entry: Entry): Effect[] {
     const { op } = entry;
     const spared = op.op === 'floor' && this['view'].drains(String(op.subject), 1);
-    return super.deny(spared ? ({ ...entry, op: { ...op, in_flight: 'drain' } } as Entry) : entry);
+    return super.deny(spared ? ({ ...entry, op: { ...op, in_flight: 'drain' } }) : entry);
   }
 }
 
@@ -366,5 +366,28 @@ export class TakesReplayedPulses extends Machine {
 export class TrustsOldFloors extends Machine {
   protected override lastCaughtUp(): null {
     return null;
+  }
+}
+
+/** Keeps what it has of a lost epoch to itself. */
+export class NeverShows extends Machine {
+  protected override showEvidence(): void {
+    // Nothing: that is the mutation.
+  }
+}
+
+/** Once it has diverged it stays dark, whatever epoch comes. */
+export class DarkForGood extends Machine {
+  protected override staysDiverged(): boolean {
+    return this.diverged !== null;
+  }
+}
+
+/** Does not enforce again what was lifted in an epoch that the database has lost. */
+export class KeepsLostLifts extends Machine {
+  protected override onEpochEnd(): void {
+    const lifted = [...this.view['lifted']];
+    super.onEpochEnd();
+    for (const id of lifted) this.view.lift(id);
   }
 }

@@ -35,6 +35,8 @@ export const MUTATIONS: readonly Variation[] = [
     'leaseKnowsTheBoot',
   ),
   withoutRule('a restored database keeps its epoch', 'restoreOpensAnEpoch'),
+  withoutRule('what is shown is not committed again', 'evidenceIsTaken'),
+  withMachine('what was signed is not shown', machines.NeverShows),
   withoutRule('dark at once', 'darkWaitsForTheBound'),
   withoutRule('best_effort becomes dark', 'bestEffortIsNeverDark'),
 ];

@@ -1,7 +1,8 @@
 import type { Randomness } from './randomness';
 import type { VirtualTime } from './virtual-time';
 
-export type Kind = 'stream' | 'pulse' | 'emergency' | 'snapshot' | 'range' | 'lease' | 'receipt';
+export type Kind =
+  'stream' | 'pulse' | 'emergency' | 'snapshot' | 'range' | 'lease' | 'receipt' | 'evidence';
 
 /** How bad it is at the moment, for everybody. */
 export interface Weather {

@@ -43,7 +43,7 @@ export type Step = { readonly afterMs: number } & (
       readonly lagMs: number;
     }
   | { readonly do: 'backup' }
-  | { readonly do: 'restore'; readonly again: boolean }
+  | { readonly do: 'restore' }
   | { readonly do: 'policy'; readonly validMs: number }
   | {
       readonly do: 'weather';
@@ -84,6 +84,7 @@ const losable: readonly Kind[] = [
   'range',
   'lease',
   'receipt',
+  'evidence',
 ];
 const share = fc.integer({ min: 0, max: 60 }).map((n) => n / 100);
 
@@ -126,7 +127,7 @@ const steps = fc.oneof(
   step({ do: fc.constant('broker_down'), forMs }, 1),
   step({ do: fc.constant('database_down'), forMs, refuse: fc.boolean() }, 2),
   step({ do: fc.constant('backup') }, 1),
-  step({ do: fc.constant('restore'), again: fc.boolean() }, 1),
+  step({ do: fc.constant('restore') }, 1),
   step({ do: fc.constant('policy'), validMs: fc.constantFrom(2_000, 10_000, 30_000) }, 1),
   step(
     {
@@ -233,7 +234,7 @@ function perform(world: Simulation, step: Step, state: { backup: unknown }): voi
       state.backup = plane.database.backup();
       return;
     case 'restore':
-      if (plane.database.up) plane.restore(state.backup, step.again);
+      if (plane.database.up) plane.restore(state.backup);
       state.backup = plane.database.backup();
       return;
     case 'policy':

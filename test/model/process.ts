@@ -10,6 +10,7 @@ import type {
 import type { Caller, Decision } from '../../packages/enforcement/src/types';
 import type { VerifiedToken } from '../../packages/enforcement/src/verified-token';
 import type { EnforcementPoint } from './enforcement-point';
+import type { Kind } from './network';
 import { TENANT, type Credential } from './population';
 
 const REQUEST_TIMEOUT_MS = 2_000;
@@ -173,6 +174,10 @@ export class Process {
         case 'request_snapshot':
           this.askSnapshot(effect.nonce);
           break;
+        case 'show_evidence':
+          this.send('evidence', (replica) => replica.evidence(this, effect.entries));
+          this.timeout({ type: 'evidence_failed' });
+          break;
         case 'request_range':
           this.send('range', (replica) =>
             replica.range(this, effect.epoch, effect.from, effect.to),
@@ -206,7 +211,7 @@ export class Process {
   }
 
   private send(
-    kind: 'snapshot' | 'range' | 'lease' | 'receipt',
+    kind: Kind,
     take: (replica: EnforcementPoint['site']['plane']['replicas'][number]) => void,
   ): void {
     const { network, plane, random } = this.point.site;

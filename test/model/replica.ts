@@ -136,6 +136,13 @@ export class ModelReplica {
     this.reply(from, 'range', () => from.answerRange(epoch, entries, compacted));
   }
 
+  evidence(from: Process, entries: readonly string[]): void {
+    if (!this.canAnswer()) return;
+    this.committed(this.plane.takeEvidence(entries));
+    const { epoch } = this.plane.database.head;
+    this.reply(from, 'evidence', () => from.receive({ type: 'evidence_taken', epoch }, false));
+  }
+
   lease(from: Process, asked: Extract<Effect, { type: 'request_lease' }>): void {
     this.later(this.plane.around.random.between(0.5, 30), () => {
       const reply = this.decideLease(from, asked);

@@ -14,6 +14,8 @@ export interface ControlPlaneRules {
   readonly receiptCountsForItsBoot: boolean;
   /** A database that has gone back opens a new epoch. */
   readonly restoreOpensAnEpoch: boolean;
+  /** What enforcement points show of a lost epoch is committed again. */
+  readonly evidenceIsTaken: boolean;
   /** No kill is called contained while leases from before the restore may run at boots that the database forgot. */
   readonly restoreWaitsForLeases: boolean;
   /** The bound of a kill is the longest policy that leases may still run under. */
@@ -41,6 +43,7 @@ const EVERY_RULE: ControlPlaneRules = {
   leaseKnowsTheBoot: true,
   receiptCountsForItsBoot: true,
   restoreOpensAnEpoch: true,
+  evidenceIsTaken: true,
   restoreWaitsForLeases: true,
   boundCoversEarlierPolicies: true,
   darkWaitsForTheBound: true,

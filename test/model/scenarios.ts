@@ -222,7 +222,7 @@ export const SCENARIOS: readonly Scenario[] = [
       const backup = world.plane.database.backup();
       world.point(0).overlap(60_000);
       world.pass(9_000);
-      world.plane.restore(backup, true);
+      world.plane.restore(backup);
       deafen(world);
       world.pass(3_000);
       follow(world, [kill('root', 40_000)]);
@@ -242,6 +242,29 @@ export const SCENARIOS: readonly Scenario[] = [
       world.pass(2_000);
       deafen(world);
       follow(world, [kill('root', 1_000)]);
+    },
+  },
+  {
+    mutation: withMachine('a divergence never ends', machines.DarkForGood),
+    run(world) {
+      const backup = world.plane.database.backup();
+      follow(world, [kill('root', 1_000)]);
+      world.plane.restore(backup, false);
+      world.pass(10_000);
+      world.convergesAfterCalm();
+    },
+  },
+  {
+    mutation: withMachine('a lift outlives its epoch', machines.KeepsLostLifts),
+    run(world) {
+      follow(world, [{ do: 'suspend', agent: 'root', dies: false, afterMs: 500 }]);
+      const backup = world.plane.database.backup();
+      follow(world, [{ do: 'lift', dies: false, afterMs: 500 }]);
+      for (const { link } of world.points) link.without = new Set<Kind>(['evidence']);
+      world.plane.restore(backup);
+      world.pass(12_000);
+      world.everyPointAgrees();
+      world.convergesAfterCalm();
     },
   },
 ];

@@ -108,6 +108,9 @@ export class Simulation {
         if (chain.epoch !== epoch || chain.applied !== seq)
           this.fail('I9', `${bootId} is at ${chain.epoch}.${chain.applied}, head ${epoch}.${seq}`);
         if (chain.digest !== database.digest) this.fail('I5', `${bootId} holds another digest`);
+        for (const jws of machine['evidence'].show(epoch, 0).entries)
+          if (jws.includes('"op":"floor"') && !database.knows(jws))
+            this.fail('I8', `${bootId} keeps a kill that the database has lost: ${jws}`);
         if (machine.standing(at) !== 'fresh') this.fail('I9', `${bootId} ${machine.standing(at)}`);
         for (const { lineage, name } of population.credentials) {
           const denied = machine.view.denial(lineage) !== null;

@@ -34,10 +34,13 @@ export class EvidenceKeeper {
     this.retry = new RetrySchedule({ firstMs: 500, maxMs: 10_000, timeoutMs: 20_000, random });
   }
 
-  /** @param hash of its payload: two entries with one place are both evidence */
-  keep({ epoch, seq }: Entry, hash: string, jws: string): void {
+  /**
+   * @param hash of its payload: two entries with one place are both evidence
+   * @returns false when it was kept already
+   */
+  keep({ epoch, seq }: Entry, hash: string, jws: string): boolean {
     const name = `${epoch}.${seq} ${hash}`;
-    if (this.entries.has(name)) return;
+    if (this.entries.has(name)) return false;
     this.entries.set(name, { epoch, seq, jws });
     this.bytes += jws.length;
     for (const [oldest, kept] of this.entries) {
@@ -45,6 +48,7 @@ export class EvidenceKeeper {
       this.entries.delete(oldest);
       this.bytes -= kept.jws.length;
     }
+    return true;
   }
 
   keepManifest({ epoch, seq }: SnapshotManifest, jws: string): void {

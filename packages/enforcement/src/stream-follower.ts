@@ -3,7 +3,6 @@ import {
   type Emergency,
   type Entry,
   type Pulse,
-  type SnapshotItem,
   type SnapshotManifest,
 } from '@sever/protocol';
 import type { Instant } from './clock';
@@ -97,7 +96,9 @@ export abstract class StreamFollower {
   protected onEntry(signed: SignedEntry, at: Instant): void {
     const { entry } = signed;
     const hash = this.chain.hash(signed.payload);
-    if (signed.jws !== undefined) this.evidence.keep(entry, hash, signed.jws);
+    if (signed.jws !== undefined && this.evidence.keep(entry, hash, signed.jws))
+      // Late: what else it has of that epoch was shown before.
+      if (this.snapshotHeld && entry.epoch < this.chain.epoch) this.evidence.want();
     if (this.diverged !== null && entry.epoch <= this.chain.epoch)
       return this.emit(...this.denials.deny(entry));
     if (!this.snapshotHeld || entry.epoch > this.chain.epoch) return this.setAside(entry, hash, at);
@@ -263,7 +264,7 @@ export abstract class StreamFollower {
 
   protected adopt({ manifest, items, jws }: SnapshotEvent, at: Instant): void {
     const newEpoch = manifest.epoch !== this.chain.epoch;
-    if (newEpoch) this.onEpochEnd(items);
+    if (newEpoch) this.onEpochEnd();
     if (jws !== undefined) this.evidence.keepManifest(manifest, jws);
     this.signedNow = Math.max(this.signedNow, manifest.now);
     const opening = items.filter(
@@ -292,9 +293,9 @@ export abstract class StreamFollower {
    * What it denies, it goes on denying, and shows what the control plane has signed of the epoch that has ended. A lift of
    * that epoch does not count against an order that stands in the new one: it must be ordered, or proven, again.
    */
-  protected onEpochEnd(items: readonly SnapshotItem[]): void {
+  protected onEpochEnd(): void {
     this.diverged = null;
-    for (const item of items) if (item[0] === 's') this.view.forgetLift(item[1]);
+    this.view.forgetLifts();
     if (this.snapshotHeld) this.evidence.want();
   }
 

@@ -39,7 +39,7 @@ export const restoreSql = [
    $$`,
 
   /*
-   * p_entries: [{"epoch", "seq", "payload", "by"}]; by: the enforcement point that showed it.
+   * p_entries: [{"epoch", "seq", "payload", "shown_by"}]; shown_by: the enforcement point that showed it.
    * Returns {"epoch", "orders": [ids], "entries": [{"seq", "payload"}]}.
    *
    * Locks: one restoring at a time for each tenant; then the fence of every subject, exclusive; stream_head last, inside
@@ -73,8 +73,8 @@ export const restoreSql = [
      INTO STRICT lease_ms FROM tenant t WHERE t.id = p_tenant;
 
      FOR shown IN
-       SELECT v.epoch, v.seq, v.payload, v.by, v.payload::jsonb AS entry
-       FROM jsonb_to_recordset(p_entries) AS v(epoch bigint, seq bigint, payload text, by text) ORDER BY v.epoch, v.seq
+       SELECT v.epoch, v.seq, v.payload, v.shown_by, v.payload::jsonb AS entry
+       FROM jsonb_to_recordset(p_entries) AS v(epoch bigint, seq bigint, payload text, shown_by text) ORDER BY v.epoch, v.seq
      LOOP
        CONTINUE WHEN sever_judge_entry(p_tenant, shown.epoch, shown.seq, shown.payload) <> 'lost';
        op := shown.entry->'op';
@@ -117,19 +117,19 @@ export const restoreSql = [
          orders := orders || to_jsonb(shown.entry->>'kill_id');
        END IF;
        audit_hash := sever_base64url(sever_audit(p_tenant, sever_audit_id(), 'restore', jsonb_build_object(
-         'order_id', shown.entry->'kill_id', 'was_at', shown.epoch || '.' || shown.seq, 'op', op, 'shown_by', shown.by,
+         'order_id', shown.entry->'kill_id', 'was_at', shown.epoch || '.' || shown.seq, 'op', op, 'shown_by', shown.shown_by,
          'former_record', shown.entry->'audit')));
        INSERT INTO restored_entry (tenant, epoch, seq, hash, opening, order_id, lifts, payload, shown_by, restored_at, now_epoch, now_seq)
        VALUES (p_tenant, shown.epoch, shown.seq, sha256(convert_to(shown.payload, 'UTF8')),
                (SELECT min(o.epoch) FROM epoch_opening o WHERE o.tenant = p_tenant AND o.epoch > shown.epoch),
-               shown.entry->>'kill_id', CASE op->>'op' WHEN 'lift' THEN op->>'id' END, shown.payload, shown.by, ts, the_epoch,
+               shown.entry->>'kill_id', CASE op->>'op' WHEN 'lift' THEN op->>'id' END, shown.payload, shown.shown_by, ts, the_epoch,
                CASE WHEN new_op IS NOT NULL THEN -1 - jsonb_array_length(to_append) END);
        UPDATE epoch_opening o SET seen_epoch = shown.epoch, seen_seq = shown.seq
        WHERE o.tenant = p_tenant AND o.epoch = (SELECT min(x.epoch) FROM epoch_opening x WHERE x.tenant = p_tenant AND x.epoch > shown.epoch)
          AND (o.seen_epoch IS NULL OR (o.seen_epoch, o.seen_seq) < (shown.epoch, shown.seq));
        IF new_op IS NOT NULL THEN
          to_append := to_append || jsonb_build_object('order_id', shown.entry->'kill_id', 'audit', audit_hash, 'op', new_op::text,
-           'wire', wire, 'action', action, 'by', shown.by, 'at', shown.entry->'at');
+           'wire', wire, 'action', action, 'by', shown.shown_by, 'at', shown.entry->'at');
        END IF;
      END LOOP;
 

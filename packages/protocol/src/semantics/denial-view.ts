@@ -189,9 +189,9 @@ export class DenialView {
     this.version += 1;
   }
 
-  /** A lift that a restored database has forgotten. Only the first snapshot of a newer epoch may say that it has. */
-  forgetLift(id: string): void {
-    this.lifted.delete(id);
+  /** Before the first snapshot of a newer epoch: it lists the lifts that a restored database has not forgotten. */
+  forgetLifts(): void {
+    this.lifted.clear();
   }
 
   /**
