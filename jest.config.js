@@ -12,7 +12,7 @@ const { $schema, ...swcOptions } = JSON.parse(readFileSync(join(__dirname, '.swc
 module.exports = {
   testEnvironment: 'node',
   testMatch: [
-    '<rootDir>/test/{unit,integration,e2e,model,chaos,architecture}/**/*.test.ts',
+    '<rootDir>/test/{unit,integration,e2e,model,chaos,sweep,architecture}/**/*.test.ts',
     '<rootDir>/packages/*/test/**/*.test.ts',
   ],
   transform: { '^.+\\.(ts|m?js)$': ['@swc/jest', { ...swcOptions, swcrc: false }] },

@@ -54,6 +54,7 @@ export class SpawnAgent {
     const taskId = asked.task === undefined ? null : newId('task');
     const labels = asked.labels ?? {};
 
+    await this.failpoints.hit('spawn.before_commit');
     const answer = await this.store.spawn({
       tenant: by.tenant,
       id: newId('agent'),

@@ -39,6 +39,7 @@ export class MintCredential {
     const scopes = asked.scopes === undefined ? held : readScopes(asked.scopes);
     requireCovered(held, scopes, 'scope_exceeds_agent');
 
+    await this.failpoints.hit('mint.before_commit');
     const answer = await this.store.mint({
       tenant: by.tenant,
       agent_id: agentId,

@@ -85,6 +85,7 @@ export class CommitOrders {
 
   private async commit(tenant: string, orders: Order[]): Promise<Outcome[]> {
     await this.failpoints.hit('kill.before_commit');
+    if (orders.length > 1) await this.failpoints.hit('batch.before_commit');
     return untilCertain(async () => {
       const sentMonoMs = this.replica.monotonic();
       const [row] = await this.pool.query<{ outcomes: Outcome[] }>(
@@ -92,6 +93,7 @@ export class CommitOrders {
         [tenant, JSON.stringify(orders)],
       );
       await this.failpoints.hit('kill.after_commit');
+      if (orders.length > 1) await this.failpoints.hit('batch.after_commit');
       return (row as { outcomes: Outcome[] }).outcomes.map((outcome) =>
         'entries' in outcome ? { ...outcome, sentMonoMs } : outcome,
       );

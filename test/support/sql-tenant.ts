@@ -12,8 +12,13 @@ export interface Refused {
   [detail: string]: unknown;
 }
 
-interface SpawnOptions {
+export interface SpawnOptions {
   labels?: Record<string, string>;
+  /** Of a root; by default the tenant's own. */
+  service?: string;
+  initiator?: string;
+  /** Opens a task with the birth. */
+  task?: boolean;
   maxChildren?: number;
   ttlSeconds?: number;
 }
@@ -35,24 +40,27 @@ export class SqlTenant {
     });
     // The end of a test drops the database under idle connections.
     pool.on('error', () => undefined);
-    const [id, service, initiator] = [newId('tenant'), newId('principal'), newId('initiator')];
-    const client = await pool.connect();
-    try {
-      await client.query('SET ROLE sever_system');
-      await client.query(`INSERT INTO tenant (id, name) VALUES ($1, $1)`, [id]);
-      await client.query(`INSERT INTO stream_head (tenant) VALUES ($1)`, [id]);
-      await client.query(
-        `INSERT INTO principal (tenant, id, role, name) VALUES ($1, $2, 'service', 's')`,
-        [id, service],
-      );
-      await client.query(`INSERT INTO initiator (tenant, id, subject) VALUES ($1, $2, 'alice')`, [
-        id,
-        initiator,
-      ]);
-    } finally {
-      client.release(true);
-    }
+    return SqlTenant.on(pool);
+  }
+
+  /** Another tenant over the same connections. */
+  sibling(): Promise<SqlTenant> {
+    return SqlTenant.on(this.pool);
+  }
+
+  private static async on(pool: Pool): Promise<SqlTenant> {
+    const id = newId('tenant');
+    await asSystem(pool, [
+      [`INSERT INTO tenant (id, name) VALUES ($1, $1)`, [id]],
+      [`INSERT INTO stream_head (tenant) VALUES ($1)`, [id]],
+    ]);
+    const { service, initiator } = await newcomers(pool, id);
     return new SqlTenant(pool, id, service, initiator);
+  }
+
+  /** A service and a human that nobody else uses. */
+  newcomers(): Promise<{ service: string; initiator: string }> {
+    return newcomers(this.pool, this.id);
   }
 
   async root(options: SpawnOptions = {}): Promise<Born> {
@@ -66,19 +74,23 @@ export class SqlTenant {
   /** A spawn that may be refused. */
   async spawn(parent: Born | null, options: SpawnOptions = {}): Promise<Born | Refused> {
     const labels = options.labels ?? {};
+    const task = options.task === true ? newId('task') : null;
     const answer = await this.call('sever_spawn', {
       tenant: this.id,
       id: newId('agent'),
       name: 'an agent',
       parent_id: parent?.agentId ?? null,
-      service_id: parent ? null : this.service,
-      initiator_id: parent ? null : this.initiator,
+      service_id: parent ? null : (options.service ?? this.service),
+      initiator_id: parent ? null : (options.initiator ?? this.initiator),
       caller_subjects: parent?.lineage.map(([subject]) => subject) ?? [],
       caller_generations: parent?.lineage.map(([, generation]) => generation) ?? [],
       derived_from: parent?.credentialId ?? null,
-      task_id: null,
-      task_name: null,
-      fresh_subjects: Object.entries(labels).map(([key, value]) => `label:${key}:${value}`),
+      task_id: task,
+      task_name: task && 'a task',
+      fresh_subjects: [
+        ...(task === null ? [] : [`task:${task}`]),
+        ...Object.entries(labels).map(([key, value]) => `label:${key}:${value}`),
+      ],
       scopes: [],
       labels,
       refs: {},
@@ -94,12 +106,17 @@ export class SqlTenant {
     return 'problem' in answer ? (answer as Refused) : born(answer);
   }
 
-  async mint(agent: Born, by: Born | null = agent): Promise<Born | Refused> {
+  /** @param by whose token asks; `null`: the service that started the tree */
+  async mint(
+    agent: Born,
+    by: Born | null = agent,
+    service = this.service,
+  ): Promise<Born | Refused> {
     const family = by?.lineage.find(([subject]) => subject.startsWith('family:'));
     const answer = await this.call('sever_mint', {
       tenant: this.id,
       agent_id: agent.agentId,
-      service_id: by ? null : this.service,
+      service_id: by ? null : service,
       caller_subjects: by?.lineage.map(([subject]) => subject) ?? [],
       caller_generations: by?.lineage.map(([, generation]) => generation) ?? [],
       family_id: family?.[0].slice('family:'.length) ?? null,
@@ -151,6 +168,21 @@ export class SqlTenant {
     return rows[0]?.answer as Record<string, unknown>[];
   }
 
+  /** `expiry`: as the control plane does it when the time is over. */
+  async lift(order: string, more: { expiry?: boolean } = {}): Promise<Record<string, unknown>> {
+    const asked = { id: order, own_only: false, ...more };
+    return this.undo('sever_lift', asked);
+  }
+
+  /** By somebody who has ordered nothing. */
+  async reinstate(
+    subject: { kind: string; id: string },
+    kills: readonly string[],
+  ): Promise<Record<string, unknown>> {
+    const asked = { kind: subject.kind, subject_id: subject.id, kill_ids: kills };
+    return this.undo('sever_reinstate', asked);
+  }
+
   /** Why a lineage is dead by the database; `null` while it lives. */
   async denial(
     lineage: Lineage,
@@ -180,6 +212,15 @@ export class SqlTenant {
     return this.pool.end();
   }
 
+  private async undo(name: string, asked: object): Promise<Record<string, unknown>> {
+    const actor = { id: 'y', name: 'y', kind: 'lead' };
+    const { rows } = await this.pool.query<{ answer: Record<string, unknown> }>(
+      `SELECT ${name}($1, $2) AS answer`,
+      [this.id, JSON.stringify({ ...asked, reason: 'a test', actor, audit_id: newId('audit') })],
+    );
+    return (rows[0] as { answer: Record<string, unknown> }).answer;
+  }
+
   private async call(name: string, parameters: object): Promise<object> {
     const { rows } = await this.pool.query<{ answer: object }>(`SELECT ${name}($1) AS answer`, [
       JSON.stringify(parameters),
@@ -190,6 +231,34 @@ export class SqlTenant {
   private alive(answer: Born | Refused): Born {
     if ('problem' in answer) throw new Error(`refused: ${JSON.stringify(answer)}`);
     return answer;
+  }
+}
+
+async function newcomers(
+  pool: Pool,
+  tenant: string,
+): Promise<{ service: string; initiator: string }> {
+  const [service, initiator] = [newId('principal'), newId('initiator')];
+  await asSystem(pool, [
+    [
+      `INSERT INTO principal (tenant, id, role, name) VALUES ($1, $2, 'service', 's')`,
+      [tenant, service],
+    ],
+    [`INSERT INTO initiator (tenant, id, subject) VALUES ($1, $2, $2)`, [tenant, initiator]],
+  ]);
+  return { service, initiator };
+}
+
+async function asSystem(pool: Pool, statements: [string, string[]][]): Promise<void> {
+  const client = await pool.connect();
+  try {
+    await client.query('BEGIN; SET LOCAL ROLE sever_system');
+    for (const [sql, parameters] of statements) await client.query(sql, parameters);
+    await client.query('COMMIT');
+    client.release();
+  } catch (error) {
+    client.release(true);
+    throw error;
   }
 }
 

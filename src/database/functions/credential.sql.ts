@@ -48,7 +48,8 @@ export const credentialSql = [
        'subjects', to_jsonb(p_agent.lin_subjects || own_s), 'generations', to_jsonb(p_agent.lin_generations || own_g));
    END $$`,
 
-  // Refuses when the caller, an ancestor or the agent itself is dead or has ended; NULL when all of them live.
+  // Refuses when the caller, an ancestor, the agent itself or its base grant, which each credential of it carries, is dead or
+  // has ended; NULL when all of them live.
   `DROP FUNCTION IF EXISTS sever_refuse_dead(agent, text[], bigint[], timestamptz)`,
 
   `CREATE OR REPLACE FUNCTION sever_refuse_dead(
@@ -58,8 +59,10 @@ export const credentialSql = [
    BEGIN
      SELECT d.* INTO dead FROM sever_denial(
        p_agent.tenant,
-       p_agent.lin_subjects || ('agent:' || p_agent.id) || coalesce(p_caller_subjects, '{}'),
+       p_agent.lin_subjects || ARRAY['agent:' || p_agent.id, 'grant:' || p_agent.base_grant_id]
+         || coalesce(p_caller_subjects, '{}'),
        p_agent.lin_generations || sever_generation(p_agent.tenant, 'agent:' || p_agent.id)
+         || sever_generation(p_agent.tenant, 'grant:' || p_agent.base_grant_id)
          || coalesce(p_caller_generations, '{}'), p_for) d;
      IF FOUND AND dead.action = 'kill' THEN
        RETURN jsonb_build_object('problem', 'ancestor_revoked', 'kill_id', dead.order_id, 'subject', dead.subject);

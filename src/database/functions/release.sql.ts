@@ -151,9 +151,13 @@ export const releaseSql = [
      audit_hash := sever_base64url(sever_audit(p_tenant, p->>'audit_id', 'reinstate', jsonb_build_object(
        'subject', target.wire, 'kill_ids', to_jsonb(standing), 'actor', p->'actor', 'reason', p->'reason')));
      IF sever_has_generation(target.wire) THEN
-       UPDATE subject SET generation = floor WHERE tenant = p_tenant AND subject = ANY (wires) AND generation < floor;
+       -- Above the epoch too: enforcement points may remember floors of a future that a restored database has lost.
+       UPDATE subject SET generation = greatest(floor, the_epoch << 32) WHERE tenant = p_tenant AND subject = ANY (wires) AND generation < floor;
        raised := sever_generation(p_tenant, target.wire);
      END IF;
+     -- Of a kill of several subjects: whoever reinstates another one at the same time has a fence of its own, and each
+     -- would take the other's for standing.
+     PERFORM FROM revocation WHERE tenant = p_tenant AND id = ANY (standing) ORDER BY id FOR UPDATE;
      UPDATE standing_kill SET released_at = ts WHERE tenant = p_tenant AND subject = ANY (wires) AND released_at IS NULL;
      UPDATE revocation r SET reinstated = jsonb_build_object('at', ts, 'by', p->'actor', 'reason', p->'reason')
      WHERE r.tenant = p_tenant AND r.id = ANY (standing)

@@ -1,5 +1,8 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { ConfigError, loadConfig } from '../../../src/config/config';
 import { Failpoints } from '../../../src/config/failpoints';
+import { createRunFolder } from '../../support/run-folder';
 
 const outside = {
   SEVER_DATABASE_URL: 'postgres://x@127.0.0.1/x',
@@ -79,5 +82,16 @@ describe('failpoints', () => {
     expect(performance.now() - startedAt).toBeLessThan(25);
     await failpoints.hit('kill.after_commit');
     expect(performance.now() - startedAt).toBeGreaterThanOrEqual(29);
+  });
+
+  it('can be armed in a file while they run, and note there what was hit', async () => {
+    const file = join(createRunFolder('failpoints'), 'armed');
+    writeFileSync(file, '');
+    const failpoints = new Failpoints(`@${file}`);
+    await failpoints.hit('kill.before_commit');
+    writeFileSync(file, 'kill.before_commit=throw');
+    await expect(failpoints.hit('kill.before_commit')).rejects.toThrow('failpoint');
+    await failpoints.hit('kill.after_commit');
+    expect(readFileSync(`${file}.hits`, 'utf8')).toBe('kill.before_commit\n');
   });
 });
