@@ -1,3 +1,5 @@
+import { check } from './check/check';
+import { killBurst } from './kill-burst/kill-burst';
 import { killToDeny } from './kill-to-deny/kill-to-deny';
 import type { Result } from './report/result';
 import { killByTreeSize } from './tree-size/tree-size';
@@ -19,5 +21,18 @@ export const BENCHMARKS: Readonly<
       quick
         ? { sizes: [1, 100, 2_000], kills: 3, bare: 5, say }
         : { sizes: [1, 100, 10_000, 100_000, 1_000_000], kills: 5, bare: 60, say },
+    ),
+  'kill-burst': ({ quick, points = [quick ? 5 : 100], say }) =>
+    killBurst({
+      ...{ points: Math.max(...points), callers: 64, say },
+      ...(quick
+        ? { sustained: 100, burst: 50, runs: 1 }
+        : { sustained: 4_000, burst: 1_000, runs: 3 }),
+    }),
+  check: ({ quick, say }) =>
+    check(
+      quick
+        ? { sizes: [1_000], tokens: 80, batches: 10, say }
+        : { sizes: [10_000, 1_000_000], tokens: 600, batches: 60, say },
     ),
 };

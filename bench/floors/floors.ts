@@ -5,7 +5,7 @@ import { Child } from '../stage/processes';
 import type { Stage } from '../stage/stage';
 
 const LOOK_MS = 5;
-const GIVE_UP_MS = 10_000;
+const GIVE_UP_MS = 120_000;
 
 /** Each step of a kill, done by the barest program. One call is one measurement, in milliseconds. */
 export class Floors {
@@ -53,14 +53,32 @@ export class Floors {
     return (await this.lastOf(fleet, number)) - sentAt;
   }
 
+  /** One after the other on one connection. */
+  async commitsPerSecond(count: number): Promise<number> {
+    return (await this.post<{ rate: number }>('/commits', count)).body.rate;
+  }
+
+  /** One message for each kill, verified by each subscriber and answered at once: last sent → last verified. */
+  async naiveBurst(fleet: Fleet, count: number): Promise<number> {
+    const first = this.number + 1;
+    this.number += count;
+    const { body } = await this.post<{ at: number }>('/burst', first, { count });
+    return (await this.lastOf(fleet, this.number)) - body.at;
+  }
+
   async stop(): Promise<void> {
     this.road.close();
     await this.child.stop();
   }
 
-  private post<T>(path: string, number: number) {
+  private post<T>(path: string, number: number, more: object = {}) {
     const reason = 'measured by a benchmark';
-    return this.road.exchange<T>('POST', path, { number, bytes: this.messageBytes, reason });
+    return this.road.exchange<T>('POST', path, {
+      number,
+      bytes: this.messageBytes,
+      reason,
+      ...more,
+    });
   }
 
   /** Asked for once it is over: asking meanwhile would take part in it. */

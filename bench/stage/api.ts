@@ -85,7 +85,7 @@ export class Api {
   async spawnRoot(name: string): Promise<Living> {
     const { agent, credential } = (
       await this.call<SpawnReply>('POST', '/v1/agents', {
-        ...{ name, initiator: { subject: 'bench' } },
+        ...{ name, initiator: { subject: 'bench' }, scopes: ['tool:bench/*'] },
       })
     ).body;
     return { id: agent.id, token: credential.token };
@@ -102,6 +102,14 @@ export class Api {
 
   async read(killId: string): Promise<Kill> {
     return (await this.call<Kill>('GET', `/v1/kills/${killId}`)).body;
+  }
+
+  /** The key that tokens are signed with. */
+  async tokenKey(): Promise<object> {
+    const { body } = await this.call<{ keys: object[] }>('GET', '/.well-known/jwks.json');
+    const key = body.keys[0];
+    if (key === undefined) throw new Error('no key');
+    return key;
   }
 
   close(): void {

@@ -48,13 +48,20 @@ export async function seedTree(
   await insertRows(database, line, mark, middle, size);
   await database.query('CREATE INDEX ON seeding (parent)');
   await database.query('ANALYZE seeding');
+  await insertSeeding(database, like);
+  return { size, spine: line };
+}
+
+async function insertSeeding(
+  database: Client,
+  like: { readonly tenant: string; readonly id: string },
+): Promise<void> {
   // Millions of look-ups of what this statement itself inserts would say nothing.
   await database.query('SET session_replication_role = replica');
   await database.query(INSERT_AGENTS, [like.tenant, like.id]);
   await database.query(INSERT_QUOTAS, [like.tenant]);
   await database.query(INSERT_GRANTS, [like.tenant]);
   await database.query('SET session_replication_role = origin');
-  return { size, spine: line };
 }
 
 async function insertRows(
@@ -86,4 +93,27 @@ async function insertRows(
 
 function seededId(mark: string, n: number): string {
   return `agt_0${mark}${n.toString(16).padStart(23, '0')}`;
+}
+
+/** So many roots, each a tree of its own, like the given one. */
+export async function seedRoots(
+  database: Client,
+  like: string,
+  run: number,
+  count: number,
+): Promise<string[]> {
+  const mark = (0x80 + run).toString(16);
+  const { rows } = await database.query<{ tenant: string }>(
+    'SELECT tenant FROM agent WHERE id = $1',
+    [like],
+  );
+  const ids = Array.from({ length: count }, (_, at) => seededId(mark, at));
+  await database.query('DROP TABLE IF EXISTS seeding');
+  await database.query(
+    `CREATE TEMPORARY TABLE seeding AS
+     SELECT id, NULL::text AS parent, id AS root, 0 AS depth, '{}'::text[] AS path FROM unnest($1::text[]) id`,
+    [ids],
+  );
+  await insertSeeding(database, { id: like, tenant: rows[0]?.tenant ?? '' });
+  return ids;
 }
