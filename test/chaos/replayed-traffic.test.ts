@@ -1,8 +1,9 @@
 import type { EnforcementPoint } from '@sever/enforcement';
+import { LEASE_TYP } from '@sever/protocol';
 import type { Machine } from '../../packages/enforcement/src/machine';
 import { NoReplayProtection } from '../model/machine-mutations';
 import { eventually } from '../support/eventually';
-import type { Recording } from './proxy/nats-proxy';
+import type { Passing, Recording } from './proxy/nats-proxy';
 import { decide, LEASE_MS, ProxiedPlane, type Issued } from './run/proxied-plane';
 
 const WATCH_MS = 3 * LEASE_MS;
@@ -42,6 +43,15 @@ describe('everything that an enforcement point was ever told, told to it again a
       brokerRoad.impose({ subject: '>', direction, client: id, harm: { kind: 'drop' } }),
     );
     road.set({ lost: true });
+    // Each question for a lease is answered, where it asks for the answer, with an answer to an earlier one.
+    const leases = messages.filter(({ payload }) => typOf(payload) === LEASE_TYP);
+    let answered = 0;
+    const answering = brokerRoad.observe(({ client, direction, subject, reply }) => {
+      if (client !== id || direction !== 'to_server' || reply === undefined) return;
+      if (!subject.startsWith('sever.v1.lease.')) return;
+      const { payload } = leases[answered % leases.length] as Passing;
+      answered += brokerRoad.replay(id, [{ subject: reply, payload }]);
+    });
 
     const seen = ['allow'];
     const until = performance.now() + WATCH_MS;
@@ -56,9 +66,11 @@ describe('everything that an enforcement point was ever told, told to it again a
       { timeoutMs: WATCH_MS + 20_000, everyMs: 250 },
     );
     expect(replayed).toBeGreaterThan(messages.length);
+    expect(answered).toBeGreaterThan(1);
     return {
       seen,
       restore: () => {
+        answering();
         for (const lift of lifts) lift();
         road.heal();
       },
@@ -95,4 +107,13 @@ async function recorded(record: Recording, subject: string, count: number): Prom
     },
     { timeoutMs: 30_000 },
   );
+}
+
+function typOf(jws: Buffer): string | undefined {
+  const [header = ''] = jws.toString('latin1').split('.', 1);
+  try {
+    return (JSON.parse(Buffer.from(header, 'base64url').toString()) as { typ?: string }).typ;
+  } catch {
+    return undefined;
+  }
 }

@@ -21,6 +21,8 @@ export interface Passing {
   readonly client: string;
   readonly direction: Direction;
   readonly subject: string;
+  /** Where an answer is asked for. */
+  readonly reply?: string;
   readonly payload: Buffer;
 }
 
@@ -186,9 +188,10 @@ export class NatsProxy extends ChaosProxy {
     frame: Frame,
     send: (frame: Frame) => void,
   ): void {
-    const { subject, payload } = frame;
+    const { subject, payload, reply } = frame;
     if (subject !== undefined && payload !== undefined && this.observers.size > 0) {
-      const message = { at: process.hrtime.bigint(), client, direction, subject, payload };
+      const address = { client, direction, subject, ...(reply !== undefined && { reply }) };
+      const message = { at: process.hrtime.bigint(), ...address, payload };
       for (const observer of this.observers) observer(message);
     }
     const rules = [...this.rules];
