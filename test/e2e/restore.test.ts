@@ -13,6 +13,8 @@ import { startTestBroker, type TestBroker } from '../support/broker';
 import { eventually } from '../support/eventually';
 import { createRunFolder } from '../support/run-folder';
 
+jest.setTimeout(240_000);
+
 const SLOW = { timeoutMs: 60_000, everyMs: 100 };
 
 /** A real cluster, whose files are copied while it is stopped and put back later. */
@@ -188,7 +190,7 @@ describe('a database restored from a copy of its files', () => {
     const seen = await probing.stop();
     expect([...seen.dead]).toEqual(['agent_revoked']);
     expect([...seen.alive]).not.toContain('agent_revoked');
-  }, 240_000);
+  });
 
   it('lists as lost what no enforcement point has kept', async () => {
     await cluster.backUp();
@@ -200,7 +202,7 @@ describe('a database restored from a copy of its files', () => {
     expect(await epochs()).toMatchObject([
       { epoch: 2, restored: [], highest_seen: '1.1', lost: [{ from: '1.1', to: '1.1' }] },
     ]);
-  }, 240_000);
+  });
 
   it('is noticed by a control plane that it is put under, and by another replica', async () => {
     const second = await startControlPlane(
@@ -231,7 +233,7 @@ describe('a database restored from a copy of its files', () => {
     } finally {
       await second.close();
     }
-  }, 240_000);
+  });
 
   it('gives a killed agent new credentials when nobody notices: the negative control', async () => {
     await cluster.backUp();
@@ -245,5 +247,5 @@ describe('a database restored from a copy of its files', () => {
     expect(
       await client.killAgent(neighbour.agent.id, { reason: 'x' }, { waitMs: 0 }),
     ).toMatchObject({ stream_token: '1.1' });
-  }, 240_000);
+  });
 });

@@ -10,6 +10,9 @@ import { SqlTenant, type Born } from '../../support/sql-tenant';
 import { BrokerSide, type BrokerSideOptions } from './broker-side';
 import { HandDrivenPoint, newKeys, sign } from './hand-driven-point';
 
+// Each copies a database, and some three times.
+jest.setTimeout(240_000);
+
 let broker: TestBroker;
 let database: TestDatabase;
 let dataDir: string;
