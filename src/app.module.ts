@@ -11,6 +11,7 @@ import type { Config } from './config/config';
 import { ConfigModule } from './config/config.module';
 import { CredentialsModule } from './credentials/credentials.module';
 import { DatabaseModule } from './database/database.module';
+import { DrillsModule } from './drills/drills.module';
 import { EnforcementModule } from './enforcement/enforcement.module';
 import { LiveModule } from './live/live.module';
 import { OperationsModule } from './operations/operations.module';
@@ -50,6 +51,7 @@ export class AppModule {
         StreamModule.forDatabase(stores.databaseUrl, log),
         EnforcementModule.with(log),
         RevocationModule,
+        DrillsModule,
         LiveModule,
         OperationsModule,
       ],

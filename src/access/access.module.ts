@@ -11,6 +11,7 @@ import { HaltKeysController } from './halt-keys.controller';
 import { KeyStore } from './key.store';
 import { KeysController } from './keys.controller';
 import { KnownKeys } from './known-keys';
+import { LentKeys } from './lent-keys';
 import { Listeners } from './listeners';
 import { PolicyCheck } from './policy-check';
 import { Tenants } from './tenants';
@@ -26,6 +27,7 @@ import { TokenAuthenticator } from './token-authenticator';
     HaltKeyStore,
     KeyStore,
     KnownKeys,
+    LentKeys,
     Listeners,
     PolicyCheck,
     RefusalCount,
@@ -34,6 +36,14 @@ import { TokenAuthenticator } from './token-authenticator';
     { provide: APP_GUARD, useClass: AccessGuard },
     { provide: APP_INTERCEPTOR, useClass: AuthorityDeadline },
   ],
-  exports: [Authenticator, Cursors, HaltKeyStore, RefusalCount, Tenants, TokenAuthenticator],
+  exports: [
+    Authenticator,
+    Cursors,
+    HaltKeyStore,
+    RefusalCount,
+    Tenants,
+    TokenAuthenticator,
+    LentKeys,
+  ],
 })
 export class AccessModule {}

@@ -3,6 +3,7 @@ import { KEY_ROLES, ProblemError } from '@sever/protocol';
 import { isDatabaseAway, within } from '../database/reach';
 import { RefusalCount } from '../lineage/refusal-count';
 import { AccessStore, type KeyRow, type Lane } from './access.store';
+import { LentKeys } from './lent-keys';
 import { KnownKeys, type KnownKey } from './known-keys';
 import type { KeyPrincipal, KeyRole, Principal, RoleName } from './principal';
 import { hashSecretKey } from './secret-keys';
@@ -26,6 +27,7 @@ export class Authenticator {
     private readonly tokens: TokenAuthenticator,
     private readonly refusals: RefusalCount,
     private readonly knownKeys: KnownKeys,
+    private readonly lentKeys: LentKeys,
   ) {}
 
   /**
@@ -44,6 +46,8 @@ export class Authenticator {
     if (LOOKS_LIKE_JWT.test(secret)) return this.tokens.authenticate(secret);
     if (secret.length > MAX_KEY_LENGTH) throw unauthenticated();
     const hash = hashSecretKey(secret);
+    const lent = this.lentKeys.find(hash);
+    if (lent !== undefined) return lent;
     const row = await this.ask(hash, lane, known);
     if (row !== undefined && 'confirmed_at' in row) return keyPrincipal(row);
     if (!row?.valid) throw unauthenticated();

@@ -1,6 +1,7 @@
 import { Global, Module, type DynamicModule, type Provider } from '@nestjs/common';
 import type { Logger } from 'pino';
 import { Cursors } from '../access/cursors';
+import { HaltKeyStore } from '../access/halt-key.store';
 import { Broker } from '../broker/broker';
 import { UserRevocations } from '../broker/user-revocations';
 import { Failpoints } from '../config/failpoints';
@@ -10,6 +11,7 @@ import { Sealer } from '../signing/sealer';
 import { SigningKeys } from '../signing/signing-keys';
 import { BootStore } from '../stream/boot.store';
 import { EnforcementEvents } from '../stream/enforcement-events';
+import { Epochs } from '../stream/epochs';
 import { EpSignatures } from '../stream/ep-signatures';
 import { Replica } from '../stream/replica';
 import { Sightings } from '../stream/sightings';
@@ -65,7 +67,15 @@ export class EnforcementModule {
       },
       {
         provide: Enrol,
-        inject: [EnforcementPointStore, Broker, SigningKeys, Sealer, Issuer, EndUsers],
+        inject: [
+          EnforcementPointStore,
+          Broker,
+          SigningKeys,
+          Sealer,
+          Issuer,
+          EndUsers,
+          HaltKeyStore,
+        ],
         useFactory: (
           store: EnforcementPointStore,
           broker: Broker,
@@ -73,7 +83,8 @@ export class EnforcementModule {
           sealer: Sealer,
           issuer: Issuer,
           endUsers: EndUsers,
-        ) => new Enrol({ store, broker, keys, sealer, issuer, endUsers }),
+          haltKeys: HaltKeyStore,
+        ) => new Enrol({ store, broker, keys, sealer, issuer, endUsers, haltKeys }),
       },
       {
         provide: ListEnforcementPoints,
@@ -126,13 +137,14 @@ export class EnforcementModule {
       },
       {
         provide: Containment,
-        inject: [RosterStore, Sightings, EnforcementEvents, Replica],
+        inject: [RosterStore, Sightings, EnforcementEvents, Replica, Epochs],
         useFactory: (
           store: RosterStore,
           sightings: Sightings,
           events: EnforcementEvents,
           replica: Replica,
-        ) => new Containment(store, sightings, events, replica),
+          epochs: Epochs,
+        ) => new Containment(store, sightings, events, replica, epochs),
       },
     ];
     return {

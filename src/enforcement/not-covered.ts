@@ -28,6 +28,14 @@ function ofPoint(point: EpStanding): NotCovered {
       enforcement_point,
       detail: `${point.name} is dark and admits nothing, but what was in flight there is not known to have ended.`,
     });
+  const stale = point.boots.reduce((sum, { boot }) => sum + boot.staleAdmissions, 0);
+  if (stale > 0)
+    found.push({
+      what: 'stale_admissions',
+      enforcement_point,
+      count: stale,
+      detail: `${point.name} works best-effort and has let ${stale} calls through without a lease since its start; what it did not know then, it did not refuse.`,
+    });
   const uncontrolled = point.boots.reduce(
     (sum, { boot }) => sum + (boot.inFlight?.uncontrolled ?? 0),
     0,

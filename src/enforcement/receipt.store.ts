@@ -82,6 +82,23 @@ export class ReceiptStore {
        WHERE NOT receipt.in_flight @> excluded.in_flight`,
       [replicaId, JSON.stringify(arrived.map(toRow))],
     );
+    await this.countStale(arrived);
+  }
+
+  /** A boot's own count only grows; most have none, and cost nothing. */
+  private async countStale(arrived: readonly ArrivedReceipt[]): Promise<void> {
+    const counted = arrived.filter(({ receipt }) => (receipt.stale_admissions ?? 0) > 0);
+    if (counted.length === 0) return;
+    await this.work.querySystem(
+      `UPDATE boot b SET stale_admissions = a.n
+       FROM unnest($1::text[], $2::text[], $3::bigint[]) AS a(tenant, boot_id, n)
+       WHERE b.tenant = a.tenant AND b.boot_id = a.boot_id AND b.stale_admissions < a.n`,
+      [
+        counted.map(({ receipt }) => receipt.tenant),
+        counted.map(({ receipt }) => receipt.boot_id),
+        counted.map(({ receipt }) => receipt.stale_admissions),
+      ],
+    );
   }
 }
 

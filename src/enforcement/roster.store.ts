@@ -38,6 +38,8 @@ export interface RosterBoot {
   readonly left: boolean;
   readonly receipt: CoveringReceipt | null;
   readonly inFlight: z.infer<typeof InFlightCounts> | null;
+  /** Let through without a lease since its start. */
+  readonly staleAdmissions: number;
   /** The newest place it has signed for, when that does not cover the order. */
   readonly behind: Position | null;
 }
@@ -77,6 +79,7 @@ interface BootRow {
   in_flight: RosterBoot['inFlight'];
   behind_epoch: string | null;
   behind_applied: string;
+  stale_admissions: string;
 }
 
 const ORDERS = `unnest($2::text[], $3::bigint[], $4::bigint[]) WITH ORDINALITY AS o(id, epoch, seq, n)`;
@@ -88,7 +91,8 @@ const ORDERS = `unnest($2::text[], $3::bigint[], $4::bigint[]) WITH ORDINALITY A
 const ROSTERS = `
   SELECT o.n, b.boot_id, b.ep_id, e.name, b.mode, b.abort, b.since_epoch, b.since_seq, b.until_epoch, b.until_seq,
          b.left_at IS NOT NULL AS left, r.epoch AS r_epoch, r.applied AS r_applied, r.received_at, r.held_ms, r.replica,
-         r.received_mono_ms, r.nacks, r.jws, f.counts AS in_flight, p.epoch AS behind_epoch, p.applied AS behind_applied
+         r.received_mono_ms, r.nacks, r.jws, f.counts AS in_flight, p.epoch AS behind_epoch, p.applied AS behind_applied,
+         b.stale_admissions
   FROM ${ORDERS}
   JOIN boot b ON b.tenant = $1 AND (b.since_epoch, b.since_seq) < (o.epoch, o.seq)
     AND (b.until_epoch IS NULL OR (b.until_epoch, b.until_seq) >= (o.epoch, o.seq))
@@ -174,6 +178,7 @@ function toBoot(row: BootRow): RosterBoot {
             jws: row.jws,
           },
     inFlight: row.in_flight,
+    staleAdmissions: Number(row.stale_admissions),
     behind:
       row.behind_epoch === null
         ? null

@@ -78,6 +78,7 @@ export function toKillReceipt({ boot, status, latencyMs }: BootStanding): KillRe
     received_at: boot.receipt?.receivedAt.toISOString() ?? null,
     latency_ms: latencyMs,
     in_flight: boot.inFlight,
+    stale_admissions: boot.staleAdmissions,
     jws: boot.receipt?.jws ?? null,
   };
 }

@@ -33,6 +33,7 @@ const REFUSED: Readonly<Record<string, readonly number[]>> = {
   'post /v1/agents/{id}/suspend': [422],
   'post /v1/kills/{id}/lift': [409, 422],
   'post /v1/kills/{id}/escalate': [409, 422],
+  'post /v1/drills': [422],
   'post /v1/subjects/{kind}/{id}/reinstate': [409, 412, 422],
 };
 

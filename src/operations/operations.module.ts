@@ -5,12 +5,14 @@ import { HealthController } from './health.controller';
 import { Housekeeping } from './housekeeping';
 import { Metrics } from './metrics';
 import { ProblemFilter } from './problem.filter';
+import { StandingMetrics } from './standing-metrics';
 
 @Module({
   controllers: [HealthController],
   providers: [
     Housekeeping,
     Metrics,
+    StandingMetrics,
     { provide: APP_PIPE, useClass: ZodValidationPipe },
     { provide: APP_INTERCEPTOR, useClass: ZodSerializerInterceptor },
     { provide: APP_FILTER, useClass: ProblemFilter },

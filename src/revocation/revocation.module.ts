@@ -61,6 +61,6 @@ import { UndoController } from './undo.controller';
     SubjectStore,
     SuspensionExpiry,
   ],
-  exports: [EmergencyBook, EmergencyJournal, KillEvents, KillRecords],
+  exports: [EmergencyBook, EmergencyJournal, KillEvents, KillRecords, RevocationStore],
 })
 export class RevocationModule {}

@@ -62,6 +62,14 @@ export class RevocationStore {
     return row;
   }
 
+  async several(tenant: string, ids: readonly string[]): Promise<RevocationRow[]> {
+    return this.work.query(
+      tenant,
+      `SELECT ${COLUMNS} FROM revocation WHERE tenant = $1 AND id = ANY ($2::text[])`,
+      [tenant, ids],
+    );
+  }
+
   /**
    * Roots that the services of the killed agents have started for the same initiators since: somebody's orchestrator brings
    * back what was stopped.

@@ -14,6 +14,7 @@ const ORDER = [
   ['stream'],
   ['enforcement'],
   ['revocation'],
+  ['drills'],
   ['operations'],
   ['calls', 'connectors', 'signals', 'live', 'embedded', 'demo'],
 ];
@@ -22,6 +23,8 @@ const ORDER = [
 const WRAPS_PACKAGES: [path: string, packages: string[]][] = [
   ['src/sever.ts', ['cli', 'sidecar']],
   ['src/demo/', ['cli']],
+  // A drill looks from outside, with the code that everybody else looks with.
+  ['src/drills/', ['cli']],
 ];
 
 /** Which packages of this repository a package may build on. */

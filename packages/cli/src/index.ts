@@ -17,7 +17,7 @@ export {
   type SeverClientOptions,
 } from './client/sever-client';
 export type { HttpReply } from './client/http-connection';
-export type { DrillResult } from './drill/run-drill';
+export { runDrill, type DrillOptions, type DrillResult } from './drill/run-drill';
 export type { PointResult, Verdict } from './drill/verdict';
 export { EXIT, exitCodeOf } from './exit-code';
 export { terminalText } from './output/terminal-text';

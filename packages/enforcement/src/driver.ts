@@ -47,6 +47,7 @@ export interface DriverOptions {
   readonly transport: Transport;
   readonly intake: Intake;
   readonly inFlight: InFlight;
+  readonly staleAdmissions: () => number;
   readonly keys: KeyDirectory;
   readonly tokenKeys: KeyRing;
   readonly streamKeys: KeyRing;
@@ -378,12 +379,12 @@ export class Driver implements TransportListener {
 
   private async sendReceipt({ appliedAt, nacks, halts, ...body }: ReceiptBody): Promise<void> {
     const { keys, transport, inFlight } = this.options;
-    const held = this.now().mono - appliedAt;
     const receipt: Receipt = {
       ...this.envelope('receipt'),
       ...body,
       nacks: [...nacks],
-      held_ms: Math.min(MAX_HELD_MS, Math.max(0, held)),
+      held_ms: Math.min(MAX_HELD_MS, Math.max(0, this.now().mono - appliedAt)),
+      stale_admissions: this.options.staleAdmissions(),
       in_flight: inFlight.counts(),
       ...(halts.length > 0 && { halts: [...halts] }),
     };

@@ -129,6 +129,7 @@ export class EnforcementPoint {
       transport,
       intake,
       inFlight,
+      staleAdmissions: () => this.staleAdmissions,
       keys,
       tokenKeys,
       streamKeys,

@@ -18,6 +18,7 @@ export const ID_PREFIXES = {
   audit: 'aud',
   boot: 'bot',
   haltKey: 'hlt',
+  drill: 'drl',
 } as const;
 
 export type IdKind = keyof typeof ID_PREFIXES;

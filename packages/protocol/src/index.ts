@@ -7,6 +7,7 @@ export * from './problems';
 export * from './rest/access';
 export * from './rest/agents';
 export * from './rest/common';
+export * from './rest/drills';
 export * from './rest/enforcement-points';
 export * from './rest/epochs';
 export * from './rest/halt-keys';

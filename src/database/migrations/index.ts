@@ -9,6 +9,8 @@ import { Orders1000000000008 } from './0008-orders';
 import { Epochs1000000000009 } from './0009-epochs';
 import { Emergencies1000000000010 } from './0010-emergencies';
 import { HaltKeys1000000000012 } from './0012-halt-keys';
+import { Drills1000000000013 } from './0013-drills';
+import { StaleAdmissions1000000000014 } from './0014-stale-admissions';
 
 export const MIGRATIONS = [
   TenantsAndAccess1000000000001,
@@ -22,4 +24,6 @@ export const MIGRATIONS = [
   Epochs1000000000009,
   Emergencies1000000000010,
   HaltKeys1000000000012,
+  Drills1000000000013,
+  StaleAdmissions1000000000014,
 ];

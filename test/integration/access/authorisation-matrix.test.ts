@@ -46,6 +46,9 @@ const MATRIX: Record<string, string[] | typeof PUBLIC> = {
   'POST /v1/stream/lease': ['enforcement_point'],
   'POST /v1/stream/receipts': ['enforcement_point'],
   'POST /v1/stream/evidence': ['enforcement_point'],
+  'POST /v1/drills': ['admin'],
+  'GET /v1/drills': READERS,
+  'DELETE /v1/drills/:id': ['admin'],
   'POST /v1/api-keys': ['admin'],
   'GET /v1/api-keys': ['admin'],
   'DELETE /v1/api-keys/:id': ['admin'],
@@ -63,6 +66,7 @@ const ID_OF: Record<string, string> = {
   '/v1/kills/:id': newId('kill'),
   '/v1/enforcement-points/:id': newId('enforcementPoint'),
   '/v1/api-keys/:id': newId('apiKey'),
+  '/v1/drills/:id': newId('drill'),
   '/v1/halt-keys/:id': newId('haltKey'),
   '/v1/enrolment-keys/:id': newId('enrolmentKey'),
 };

@@ -26,6 +26,8 @@ export const Receipt = envelope('receipt').extend({
   in_flight: z.record(Token, InFlightCounts),
   nacks: z.array(z.object({ seq: Count, error: z.string().max(512) })).max(1_000),
   digest: Digest,
+  /** Calls that this boot has let through without a valid lease (best_effort), since its start. */
+  stale_admissions: Count.optional(),
   /** Halts in force here that the control plane has not committed, as they were signed. */
   halts: z.array(z.string().max(MAX_HALT_BYTES)).max(MAX_REPORTED_HALTS).optional(),
 });

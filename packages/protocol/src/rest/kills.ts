@@ -222,6 +222,8 @@ export const KillReceipt = z.object({
   in_flight: z
     .object({ aborted: z.number(), completed: z.number(), uncontrolled: z.number() })
     .nullable(),
+  /** Calls that this boot has let through without a valid lease, since its start. */
+  stale_admissions: z.number().int().optional(),
   /** The signed receipt itself, for a reader who trusts nobody. */
   jws: z.string().nullable(),
 });
