@@ -88,5 +88,6 @@ const PLAN = `
     (SELECT jsonb_agg(DISTINCT jsonb_build_object('id', other.id, 'name', other.name))
      FROM held JOIN credential derived ON derived.tenant = $1 AND derived.derived_from = held.id AND derived.expires_at > now()
      JOIN agent other ON other.tenant = $1 AND other.id = derived.agent_id AND other.completed_at IS NULL
-     WHERE other.id NOT IN (SELECT id FROM reached)
+     LEFT JOIN LATERAL sever_agent_denial($1, other.id, other.lin_subjects, other.lin_generations) d ON true
+     WHERE other.id NOT IN (SELECT id FROM reached) AND other.expires_at > now() AND d.action IS DISTINCT FROM 'kill'
        AND other.id NOT IN (SELECT agent_id FROM held WHERE agent_id IS NOT NULL)) AS keep`;

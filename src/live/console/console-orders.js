@@ -226,9 +226,7 @@ window.severOrders = (() => {
         ? order.act === 'reinstate'
           ? 'The connection broke; look at the kill before you press again.'
           : BROKEN
-        : error.status === 403
-          ? `This key may not: ${shown(error.message)} (${error.code})`
-          : `${shown(error.message)} (${error.code})`;
+        : `${shown(error.message)} (${error.code})`;
   }
 
   at('confirm-form').addEventListener('submit', (event) => {

@@ -37,7 +37,7 @@ async function waitForContainment(committed: Kill, options: SendOrderOptions): P
   let kill = committed;
   try {
     while (!isSettled(kill)) {
-      const waitMs = Math.min(deadline - now(), WAIT_MAX_MS);
+      const waitMs = Math.floor(Math.min(deadline - now(), WAIT_MAX_MS));
       if (waitMs <= 0) return kill;
       kill = await send({ waitMs, signal });
       if (!isSettled(kill) && deadline - now() > BETWEEN_WAITS_MS) {

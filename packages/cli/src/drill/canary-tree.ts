@@ -8,6 +8,7 @@ const LIFE_SECONDS = 600;
 export interface CanaryTree {
   readonly rootId: string;
   readonly rootToken: string;
+  readonly childId: string;
   readonly childToken: string;
 }
 
@@ -22,5 +23,10 @@ export async function spawnCanaries(client: SeverClient, name: string): Promise<
   });
   const rootToken = root.credential.token;
   const child = await client.as(rootToken).spawn({ name: `drill ${name} child`, scopes: [] });
-  return { rootId: root.agent.id, rootToken, childToken: child.credential.token };
+  return {
+    rootId: root.agent.id,
+    rootToken,
+    childId: child.agent.id,
+    childToken: child.credential.token,
+  };
 }

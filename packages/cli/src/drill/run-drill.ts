@@ -103,8 +103,7 @@ async function drill(
     );
     const deadline = sentAt + boundMs + PAST_BOUND_MS;
     // Everybody has the whole bound, unless nobody needs it.
-    while (now() < deadline && !points.every(({ observed }) => observed.refusedAt !== null))
-      await io.delay(10);
+    while (now() < deadline && !points.every(({ isSteady }) => isSteady)) await io.delay(10);
     over.abort();
     await Promise.all(watching);
     const latest = await present(client, kill);
@@ -198,17 +197,19 @@ async function quarantineLying(
   }
 }
 
-/** Canaries end by their own hand: a responder's key may not complete agents. */
+/** Canaries end by their own hand: a responder's key may not complete agents. A child does not end with its parent. */
 async function complete(
   client: SeverClient,
-  { rootId, rootToken }: CanaryTree,
+  { rootId, rootToken, childId }: CanaryTree,
   note: (text: string) => void,
 ): Promise<void> {
-  try {
-    await client.as(rootToken).complete(rootId);
-  } catch (error) {
-    if (!(error instanceof SeverClientError)) throw error;
-    if (error.code === 'agent_revoked') return;
-    note(`a canary was left behind, it expires by itself (${rootId}: ${error.message})`);
-  }
+  for (const id of [childId, rootId])
+    try {
+      await client.as(rootToken).complete(id);
+    } catch (error) {
+      if (!(error instanceof SeverClientError)) throw error;
+      // Killed before something else went wrong: there is nothing left to end.
+      if (error.code === 'agent_revoked') return;
+      note(`a canary was left behind, it expires by itself (${id}: ${error.message})`);
+    }
 }

@@ -1,5 +1,7 @@
 import type { Identity, Probe, Said } from './probe';
 
+/** So many rounds of refusals in a row end the watching early: one that wavers shows it by then. */
+const STEADY_ROUNDS = 10;
 /** Between two rounds; a round asks for each canary once. */
 const BETWEEN_ROUNDS_MS = 5;
 
@@ -31,6 +33,7 @@ export class WatchedPoint {
   private admittedFirst = false;
   private refusedAt: number | null = null;
   private rounds = 0;
+  private refusedRounds = 0;
   private last: Said | null = null;
   private survivorHurt: Said | null = null;
 
@@ -64,6 +67,10 @@ export class WatchedPoint {
     await this.round();
   }
 
+  get isSteady(): boolean {
+    return this.refusedRounds >= STEADY_ROUNDS;
+  }
+
   get observed(): Observed {
     const { via } = this.probe;
     const { identity, admittedFirst, refusedAt, rounds, last, survivorHurt } = this;
@@ -77,8 +84,13 @@ export class WatchedPoint {
     if (ofSurvivor.decision !== 'allow') this.survivorHurt ??= ofSurvivor;
     this.last = said.find(({ decision }) => decision !== 'deny') ?? said[0] ?? null;
     // Taken when the answers are in: an upper bound, as everything that is seen from outside.
-    if (said.every(({ decision }) => decision === 'deny')) this.refusedAt ??= this.time.now();
-    else this.refusedAt = null;
+    if (said.every(({ decision }) => decision === 'deny')) {
+      this.refusedAt ??= this.time.now();
+      this.refusedRounds += 1;
+    } else {
+      this.refusedAt = null;
+      this.refusedRounds = 0;
+    }
     this.rounds += 1;
   }
 

@@ -6,7 +6,7 @@ import type { Session } from '../session';
 import { usageError } from '../usage-error';
 import { carryOut } from './carry-out';
 import { orderWords, requestOf, type OrderOptions } from './order-options';
-import { subjectsOf } from './target-options';
+import { refuseTypedToken, subjectsOf } from './target-options';
 
 /** `sever kill` and `sever suspend`, or what they would do. */
 export async function giveOrder(
@@ -15,6 +15,7 @@ export async function giveOrder(
   targets: readonly string[],
   options: OrderOptions,
 ): Promise<number> {
+  refuseTypedToken(options);
   const token = options.token === undefined ? undefined : await session.io.readInput();
   const request = requestOf(action, subjectsOf(targets, options, token), options);
   if (options.dryRun) return preview(session, action, request, { targets, options });

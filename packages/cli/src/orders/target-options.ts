@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import { ID_PREFIXES, isId, type IdKind, type SubjectAsked } from '@sever/protocol';
 import { parseTarget } from '../parse-target';
 import { usageError } from '../usage-error';
@@ -15,7 +15,8 @@ export interface TargetOptions {
   readonly trace?: string[];
   readonly tool?: string[];
   readonly upstream?: string[];
-  readonly token?: '-';
+  /** Always `-`: see {@link refuseTypedToken}. */
+  readonly token?: string;
 }
 
 /** Options that are a kind of subject, and the form of their value. */
@@ -39,7 +40,7 @@ export function addTargetOptions(command: Command, action: 'kill' | 'suspend'): 
     .option('--tenant <id>', 'ten_…: everything of this tenant', collect)
     .option('--ref <k:v>', 'the agents that carry this ref, with all below them', collect)
     .option('--trace <id>', 'the agents that were spawned in this trace', collect)
-    .option('--token <->', 'the credential whose token comes on standard input', dash);
+    .option('--token <->', 'the credential whose token comes on standard input');
   if (action === 'suspend')
     command
       .option('--tool <upstream/name>', 'this tool, for everybody', collect)
@@ -68,6 +69,12 @@ export function subjectsOf(
   if (named.length === 0)
     throw usageError('name what to stop: agt_…, alice@example.com, --task, --label, --token - …');
   return options.issuer === undefined ? named : issuedBy(options.issuer, named);
+}
+
+/** What was typed is not repeated: it may be a token, and is in the shell's history already. @throws CommanderError */
+export function refuseTypedToken({ token }: TargetOptions): void {
+  if (token !== undefined && token !== '-')
+    throw usageError('write --token - and give the token on standard input');
 }
 
 /** The same targets as words of a command line; a token stays on standard input. */
@@ -112,11 +119,4 @@ function tokenIn(text: string): string {
 
 function collect(value: string, before: string[] | undefined): string[] {
   return [...(before ?? []), value];
-}
-
-/** What was typed is not repeated: it may be a token, and is in the shell's history already. */
-function dash(value: string): '-' {
-  if (value !== '-')
-    throw new InvalidArgumentError('Write --token - and give the token on standard input.');
-  return '-';
 }
