@@ -9,7 +9,7 @@ import { ProblemError } from '@sever/protocol';
 import { throwError, timeout, type Observable } from 'rxjs';
 import { POLICY, type Policy } from './policy';
 
-const ANSWER_WITHIN_MS = 3_000;
+const ANSWER_WITHIN_MS = 5_000;
 
 /**
  * Whoever asks for new authority is refused in bounded time when the database is silent. A spawn or mint that it carries

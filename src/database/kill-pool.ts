@@ -72,10 +72,16 @@ export class KillPool {
       options: '-c role=sever_system -c statement_timeout=15000 -c jit=off',
       ...verified,
     });
-    for (const pool of [this.pool, this.readers])
+    for (const pool of [this.pool, this.readers]) {
       pool.on('error', (error) => {
         if (!pool.ending) this.log.warn({ err: error }, 'idle kill connection lost');
       });
+      // One that is lost while it is in use tells it twice: to its statement, and to whoever listens; without a listener
+      // the process would end with the database.
+      pool.on('connect', (client) => {
+        client.on('error', () => undefined);
+      });
+    }
   }
 
   /** One autocommit statement; whoever holds what it needs is terminated after a second. */

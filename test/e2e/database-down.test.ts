@@ -1,4 +1,6 @@
 import { randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import type { EnforcementPoint } from '@sever/enforcement';
 import type { SpawnReply } from '@sever/protocol';
 import { Client } from 'pg';
@@ -55,8 +57,12 @@ describe('a kill while the database is away', () => {
       await client.end();
     }
   };
+  /** A database that has just come back may refuse a while longer. */
   const root = (name: string): Promise<SpawnReply> =>
-    plane.client.spawn({ name, initiator: { subject: 'alice' }, scopes: ['tool:*'] });
+    eventually(
+      () => plane.client.spawn({ name, initiator: { subject: 'alice' }, scopes: ['tool:*'] }),
+      { timeoutMs: 30_000 },
+    );
   const decide = async ({ credential }: SpawnReply): Promise<string> => {
     const decision = await point.check(credential.token, { tool: 'x/y' });
     return decision.decision === 'deny' ? decision.code : 'allow';
@@ -68,7 +74,7 @@ describe('a kill while the database is away', () => {
   };
   const kill = (
     agent: string,
-    { at = plane.url, key = plane.key, idempotencyKey = randomUUID() as string } = {},
+    { at = plane.url, key = plane.key, idempotencyKey = randomUUID() } = {},
   ): Promise<{ reply: Reply; ms: number }> =>
     timed(async () => {
       const response = await fetch(`${at}/v1/kills`, {
@@ -112,7 +118,7 @@ describe('a kill while the database is away', () => {
     const startedAt = performance.now();
     const { reply, ms } = await kill(doomed.agent.id, { idempotencyKey });
     const body = reply.body as unknown as KillBody;
-    expect([reply.status, body.state, body.journaled]).toEqual([202, 'emergency', true]);
+    expect([reply.status, body.state]).toEqual([202, 'emergency']);
     expect(ms).toBeLessThan(ANSWER_WITHIN_MS);
     expect(body.containment).toMatchObject({ enforced: 0, unknown: [{ name: 'edge' }] });
     expect(body.summary).toMatch(/Announced without the database/);
@@ -123,9 +129,12 @@ describe('a kill while the database is away', () => {
     const again = await kill(doomed.agent.id, { idempotencyKey });
     expect(again.reply.body).toMatchObject({ id: body.id, state: 'emergency' });
     expect(again.ms).toBeLessThan(ANSWER_WITHIN_MS);
-    const looked = await timed(() => plane.call('GET', `/v1/kills/${body.id}`));
-    expect(looked.reply.body).toMatchObject({ id: body.id, state: 'emergency' });
-    expect(looked.ms).toBeLessThan(ANSWER_WITHIN_MS);
+    // A slow disk delays the word of the journal, never the kill.
+    await eventually(async () => {
+      const looked = await timed(() => plane.call('GET', `/v1/kills/${body.id}`));
+      expect(looked.ms).toBeLessThan(ANSWER_WITHIN_MS);
+      expect(looked.reply.body).toMatchObject({ id: body.id, state: 'emergency', journaled: true });
+    });
 
     expect((await plane.call('GET', '/healthz', { key: '' })).status).toBe(200);
     const ready = await plane.call('GET', '/readyz', { key: '' });
@@ -148,7 +157,7 @@ describe('a kill while the database is away', () => {
       const refused = await timed(asked);
       expect(refused.reply).toMatchObject({ status: 503, body: { code: 'unavailable' } });
       expect(refused.reply.headers.get('retry-after')).toBe('1');
-      expect(refused.ms).toBeLessThan(7_000);
+      expect(refused.ms).toBeLessThan(9_000);
     }
     return back(body.id, { doomed, survivor, idempotencyKey });
   };
@@ -235,12 +244,14 @@ describe('a kill while the database is away', () => {
 
   it('covers what a token says of itself, down to the family, and of a credential id says what it leaves', async () => {
     const [one, two] = [await root('by token'), await root('by id')];
-    const minted = (
-      await plane.call('POST', `/v1/agents/${one.agent.id}/credentials`, {
+    const minted = await eventually(async () => {
+      const reply = await plane.call('POST', `/v1/agents/${one.agent.id}/credentials`, {
         key: one.credential.token,
         body: {},
-      })
-    ).body as unknown as SpawnReply['credential'];
+      });
+      expect(reply.status).toBe(201);
+      return reply.body as unknown as SpawnReply['credential'];
+    });
     await admitted(one, two);
     await postgres.kill();
     const order = (subject: object): Promise<Reply> =>
@@ -279,6 +290,22 @@ describe('a kill while the database is away', () => {
     }, 60_000);
     afterEach(() => other.close());
 
+    it('is committed by the other when the one that took it is gone, because it has heard the whole order', async () => {
+      const [doomed, survivor] = [await root('doomed'), await root('survivor')];
+      await admitted(doomed, survivor);
+      await postgres.kill();
+      const { body } = (await kill(doomed.agent.id, { at: other.url })).reply;
+      expect(body.state).toBe('emergency');
+      await eventually(async () =>
+        expect((await plane.client.getKill(body.id as string)).state).toBe('emergency'),
+      );
+      await other.close();
+      await postgres.restart();
+      await contained(body.id as string);
+      expect((await plane.client.getKill(body.id as string)).reason).toBe('the worst day');
+      await admitted(survivor);
+    }, 120_000);
+
     it('is known to the other by its announcement: the same key gives the same kill there, and it is committed once', async () => {
       const [doomed, survivor] = [await root('doomed'), await root('survivor')];
       await admitted(doomed, survivor);
@@ -306,4 +333,58 @@ describe('a kill while the database is away', () => {
       },
     };
   }
+});
+
+describe('a control plane that ends during an outage', () => {
+  let postgres: TestPostgres;
+  let plane: TestControlPlane;
+  let running: ControlPlane;
+
+  beforeEach(async () => {
+    postgres = await startTestPostgres();
+    plane = await startTestControlPlane({ SEVER_DATABASE_URL: postgres.url });
+    running = plane.plane;
+  }, 120_000);
+  afterEach(async () => {
+    await running.close();
+    await plane.broker.stop();
+    await plane.database.drop();
+    await postgres.stop();
+  }, 120_000);
+
+  /** Takes a kill without the database, ends, and starts again when it is back; `between` happens while it is gone. */
+  const story = async (
+    between: (dataDir: string) => void,
+  ): Promise<{ id: string; agent: string }> => {
+    const { agent } = await plane.client.spawn({ name: 'doomed', initiator: { subject: 'a' } });
+    await postgres.kill();
+    const kill = await plane.client.killAgent(agent.id, { reason: 'x' }, { waitMs: 0 });
+    expect(kill.state).toBe('emergency');
+    await eventually(async () =>
+      expect((await plane.client.getKill(kill.id)).journaled).toBe(true),
+    );
+    await running.close();
+    between(plane.environment.SEVER_DATA_DIR as string);
+    await postgres.restart();
+    const { port } = new URL(plane.url);
+    running = await startControlPlane(loadConfig({ ...plane.environment, SEVER_PORT: port }));
+    return { id: kill.id, agent: agent.id };
+  };
+
+  it('commits at its next start what stands in its journal', async () => {
+    const { id, agent } = await story(() => undefined);
+    await eventually(
+      async () => expect(await plane.client.getKill(id)).toMatchObject({ id, state: 'committed' }),
+      { timeoutMs: 30_000 },
+    );
+    expect((await plane.client.getAgent(agent)).state).toBe('killed');
+  }, 120_000);
+
+  it('would have lost it without the journal', async () => {
+    const { id, agent } = await story((dataDir) =>
+      rmSync(join(dataDir, 'emergencies'), { recursive: true }),
+    );
+    expect((await plane.call('GET', `/v1/kills/${id}`)).status).toBe(404);
+    expect((await plane.client.getAgent(agent)).state).toBe('active');
+  }, 120_000);
 });
