@@ -18,7 +18,7 @@ describe('everything that an enforcement point was ever told, told to it again a
     point = await proxied.point('replayed');
     agent = await proxied.spawn('agent');
   });
-  afterEach(() => proxied?.close());
+  afterEach(() => proxied?.close(), 180_000);
 
   /** Records a few leases, cuts both roads, and replays. @returns how it decided meanwhile, without repetitions */
   const cutAndReplay = async (

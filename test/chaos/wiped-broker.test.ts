@@ -7,7 +7,7 @@ describe('a broker that starts again with nothing of what it had stored', () => 
   beforeEach(async () => {
     proxied = await ProxiedPlane.start();
   });
-  afterEach(() => proxied?.close());
+  afterEach(() => proxied?.close(), 180_000);
 
   it('changes nothing: who was dead stays dead, who lived lives, and kills reach everybody as before', async () => {
     const { plane } = proxied;

@@ -1,9 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import { Client, type QueryResultRow } from 'pg';
 import type { EnforcementPoint, ConnectOptions } from '@sever/enforcement';
-import type { Lineage } from '@sever/protocol';
+import type { Kill, Lineage } from '@sever/protocol';
 import type { TestBroker } from '../../support/broker';
 import { startTestControlPlane, type TestControlPlane } from '../../support/control-plane';
 import { connectPoint } from '../../support/enforcement-point';
+import { eventually } from '../../support/eventually';
 import { ChaosProxy } from '../proxy/chaos-proxy';
 import { NatsProxy } from '../proxy/nats-proxy';
 import type { Decided } from './points';
@@ -11,6 +13,8 @@ import type { Queryable } from './truth';
 
 /** Of enforcement points before a proxied plane: long enough for a machine that does much else, short enough to wait for. */
 export const LEASE_MS = 4_000;
+
+const RETRY = { timeoutMs: 30_000, everyMs: 250 };
 
 export interface Issued {
   readonly agent: string;
@@ -58,13 +62,22 @@ export class ProxiedPlane implements Queryable {
   }
 
   async spawn(name: string): Promise<Issued> {
-    const { agent, credential } = await this.plane.client.spawn({
-      ...{ name, initiator: { subject: name }, scopes: ['tool:*'] },
-    });
+    const request = { name, initiator: { subject: name }, scopes: ['tool:*'] };
+    // A busy machine may answer that the database is late; every client tries again.
+    const { agent, credential } = await eventually(() => this.plane.client.spawn(request), RETRY);
     const claims = JSON.parse(
       Buffer.from(credential.token.split('.')[1] ?? '', 'base64url').toString(),
     ) as { lin: Lineage };
     return { agent: agent.id, id: credential.id, token: credential.token, lineage: claims.lin };
+  }
+
+  /** One kill, however often it has to be asked for. */
+  async kill(agent: string, reason: string): Promise<Kill> {
+    const idempotencyKey = randomUUID();
+    return await eventually(
+      () => this.plane.client.killAgent(agent, { reason }, { waitMs: 0, idempotencyKey }),
+      RETRY,
+    );
   }
 
   async connect(): Promise<Client> {
