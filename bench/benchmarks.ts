@@ -7,6 +7,7 @@ import { killByTreeSize } from './tree-size/tree-size';
 export interface Settings {
   readonly quick: boolean;
   readonly points?: readonly number[];
+  readonly rounds?: number;
   readonly say: (line: string) => void;
 }
 
@@ -14,8 +15,8 @@ export interface Settings {
 export const BENCHMARKS: Readonly<
   Record<string, (settings: Settings) => Promise<readonly Result[]>>
 > = {
-  'kill-to-deny': ({ quick, points = quick ? [1, 10] : [1, 10, 100], say }) =>
-    killToDeny({ points, say, ...(quick ? { rounds: 4, warmUp: 2 } : { rounds: 60, warmUp: 15 }) }),
+  'kill-to-deny': ({ quick, points = quick ? [1, 10] : [1, 10, 100], rounds, say }) =>
+    killToDeny({ points, rounds: rounds ?? (quick ? 4 : 60), warmUp: quick ? 2 : 10, say }),
   'kill-by-tree-size': ({ quick, say }) =>
     killByTreeSize(
       quick

@@ -8,6 +8,7 @@ import { tables } from './report/tables';
 interface Options {
   readonly quick: boolean;
   readonly points?: number[];
+  readonly rounds?: number[];
   readonly json?: string;
 }
 
@@ -18,6 +19,7 @@ const program = new Command('bench')
   .argument('[name...]', `which: ${Object.keys(BENCHMARKS).join(', ')} (default: all)`)
   .option('--quick', 'few rounds and small sizes: shows that it works, not how fast', false)
   .option('--points <n,…>', 'how many enforcement points (kill-to-deny, kill-burst)', numbers)
+  .option('--rounds <n>', 'how often each step is measured (kill-to-deny)', numbers)
   .option('--json <file>', 'write everything that was measured there')
   .action(run);
 
@@ -26,12 +28,16 @@ void program.parseAsync().catch((error: unknown) => {
   process.exit(1);
 });
 
-async function run(names: string[], { quick, points, json }: Options): Promise<void> {
+async function run(names: string[], { quick, points, rounds, json }: Options): Promise<void> {
   const chosen = names.length > 0 ? names : Object.keys(BENCHMARKS);
   const unknown = chosen.filter((name) => BENCHMARKS[name] === undefined);
   if (unknown.length > 0) program.error(`there is no benchmark ${unknown.join(', ')}`);
   const machine = machineFacts();
-  const settings: Settings = { quick, say, ...(points && { points }) };
+  const settings: Settings = {
+    ...{ quick, say },
+    ...(points && { points }),
+    ...(rounds?.[0] !== undefined && { rounds: rounds[0] }),
+  };
   const results: Result[] = [];
   for (const name of chosen)
     for (const result of (await BENCHMARKS[name]?.(settings)) ?? []) {

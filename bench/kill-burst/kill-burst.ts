@@ -7,6 +7,7 @@ import { median, summarize } from '../measure/statistics';
 import { Fleet } from '../points/fleet';
 import type { Figure, Result } from '../report/result';
 import type { Living } from '../stage/api';
+import { Opened } from '../stage/opened';
 import { startStage, type Stage } from '../stage/stage';
 import { seedRoots } from '../tree-size/seed-trees';
 
@@ -39,12 +40,15 @@ const SPAWNING_AT_ONCE = 8;
 export async function killBurst(options: BurstOptions): Promise<Result[]> {
   const { say, points, runs } = options;
   const stage = await startStage();
-  const database = new Client({ connectionString: stage.databaseUrl });
-  const floors = await Floors.start(stage);
-  say(`kill-burst: ${points} enforcement points`);
-  const fleet = await Fleet.start(stage, points);
+  const opened = new Opened();
+  opened.stop(stage);
   try {
+    say(`kill-burst: ${points} enforcement points`);
+    const database = new Client({ connectionString: stage.databaseUrl });
     await database.connect();
+    opened.close(() => database.end());
+    const floors = opened.stop(await Floors.start(stage));
+    const fleet = opened.stop(await Fleet.start(stage, points));
     await fleet.subscribe(stage, floors.publicKey);
     const measured: Run[] = [];
     let refused = 0;
@@ -55,10 +59,7 @@ export async function killBurst(options: BurstOptions): Promise<Result[]> {
     }
     return [report(measured, refused, options, stage.postgres)];
   } finally {
-    await fleet.stop();
-    await floors.stop();
-    await database.end();
-    await stage.stop();
+    await opened.closeAll();
   }
 }
 

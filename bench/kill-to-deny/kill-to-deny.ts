@@ -4,6 +4,7 @@ import { Floors } from '../floors/floors';
 import { Fleet } from '../points/fleet';
 import type { Result } from '../report/result';
 import { Observer } from '../stage/observer';
+import { Opened } from '../stage/opened';
 import { startStage, type Stage } from '../stage/stage';
 import type { Living } from '../stage/api';
 import { measureKill, type KillOptions, type MeasuredKill, type Scene } from './measure-kill';
@@ -43,22 +44,21 @@ export async function killToDeny(options: KillToDenyOptions): Promise<Result[]> 
 type Rounds = Pick<KillToDenyOptions, 'rounds' | 'warmUp'>;
 
 async function atSize(stage: Stage, size: number, rounds: Rounds): Promise<Result> {
-  const database = new Client({ connectionString: stage.databaseUrl });
-  await database.connect();
-  const observer = await Observer.start(stage);
-  const floors = await Floors.start(stage);
-  const fleet = await Fleet.start(stage, size);
+  const opened = new Opened();
   try {
+    const database = new Client({ connectionString: stage.databaseUrl });
+    await database.connect();
+    opened.close(() => database.end());
+    const observer = opened.stop(await Observer.start(stage));
+    const floors = opened.stop(await Floors.start(stage));
+    const fleet = opened.stop(await Fleet.start(stage, size));
     await fleet.subscribe(stage, floors.publicKey);
     return reportKills(
       { size, rounds: rounds.rounds, postgres: stage.postgres },
       await measure({ stage, fleet, observer, database }, floors, rounds),
     );
   } finally {
-    await fleet.stop();
-    await floors.stop();
-    await observer.stop();
-    await database.end();
+    await opened.closeAll();
   }
 }
 

@@ -35,7 +35,7 @@ export class WatchedPoint {
   static async connect({ name, url, key, folder }: PointAddress): Promise<WatchedPoint> {
     const point = await EnforcementPoint.connect({
       ...{ name, url, enrolmentKey: key, keyDirectory: join(folder, 'points', name) },
-      timeoutMs: 60_000,
+      timeoutMs: 180_000,
     });
     return new WatchedPoint(name, point);
   }

@@ -1,6 +1,9 @@
 import { Agent, request as send } from 'node:http';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Kill, SpawnReply } from '@sever/protocol';
 import { monotonicMs } from '../measure/monotonic';
+
+const SPAWN_ATTEMPTS = 5;
 
 export interface Exchange<T> {
   readonly status: number;
@@ -81,14 +84,17 @@ export class Api {
     this.road = new HttpRoad(url);
   }
 
-  /** An agent of its own tree, with its first token. */
+  /** An agent of its own tree, with its first token. Tried again while the control plane has too much to do. */
   async spawnRoot(name: string): Promise<Living> {
-    const { agent, credential } = (
-      await this.call<SpawnReply>('POST', '/v1/agents', {
-        ...{ name, initiator: { subject: 'bench' }, scopes: ['tool:bench/*'] },
-      })
-    ).body;
-    return { id: agent.id, token: credential.token };
+    const request = { name, initiator: { subject: 'bench' }, scopes: ['tool:bench/*'] };
+    for (let attempt = 1; ; attempt++)
+      try {
+        const { body } = await this.call<SpawnReply>('POST', '/v1/agents', request);
+        return { id: body.agent.id, token: body.credential.token };
+      } catch (error) {
+        if (attempt === SPAWN_ATTEMPTS || !/: 503 /.test(String(error))) throw error;
+        await delay(attempt * 1_000);
+      }
   }
 
   /** @param wait as in `?wait=`; `''` leaves it to the control plane */

@@ -5,6 +5,7 @@ import { monotonicMs } from '../measure/monotonic';
 import { median, summarize } from '../measure/statistics';
 import type { Figure, Goal, Result } from '../report/result';
 import { Observer } from '../stage/observer';
+import { Opened } from '../stage/opened';
 import { startStage, type Stage } from '../stage/stage';
 import { seedTree, type SeededTree } from './seed-trees';
 
@@ -33,17 +34,19 @@ const QUIET_MS = 50;
 /** A kill against the size of what dies by it. */
 export async function killByTreeSize(options: TreeSizeOptions): Promise<Result[]> {
   const stage = await startStage();
+  const opened = new Opened();
+  opened.stop(stage);
   try {
     const database = new Client({ connectionString: stage.databaseUrl });
     await database.connect();
+    opened.close(() => database.end());
     const measured = await overHttp(stage, database, options);
     // The listing of cascades would write into what is measured below.
     await stage.stopControlPlane();
     await byTheDatabase(database, measured, options.bare);
-    await database.end();
     return [report(measured, stage.postgres)];
   } finally {
-    await stage.stop();
+    await opened.closeAll();
   }
 }
 
@@ -52,7 +55,6 @@ async function overHttp(
   database: Client,
   { sizes, kills, bare, say }: TreeSizeOptions,
 ): Promise<{ tree: SeededTree; of: Measured }[]> {
-  const observer = await Observer.start(stage);
   const measured: { tree: SeededTree; of: Measured }[] = [];
   const like = await template(stage, database);
   for (const [at, size] of sizes.entries()) {
@@ -65,6 +67,7 @@ async function overHttp(
       of: { size, ...{ answered: [], published: [], listed: [], database: [], wal: [] } },
     });
   }
+  const observer = await Observer.start(stage);
   await database.query('CHECKPOINT');
   await database.query('ANALYZE');
   say(`kill-by-tree-size: ${kills} kills over HTTP and ${bare} by the database for each size`);
