@@ -1,5 +1,5 @@
 // The dialog by which orders are given: why, for how long, and for what is final a look at what it would stop.
-window.severOrders = (() => {
+(() => {
   'use strict';
   const { call, keepKill, readKill, reload, shared } = window.severData;
   const { at, choices, plural, shown } = window.severView;

@@ -35,6 +35,7 @@
   function leave(why) {
     storage((store) => store.removeItem(KEY_SLOT));
     forget();
+    repaint();
     if (at('confirm').open) at('confirm').close();
     at('board').hidden = true;
     at('forget').hidden = true;

@@ -114,13 +114,17 @@ describe('orders from the command line', () => {
 
   it('shows what a kill would do, kills nothing, and prints the line that does exactly that', async () => {
     const victim = await root();
-    await plane.client.as(victim.credential.token).spawn({ name: 'a child' });
+    const asVictim = plane.client.as(victim.credential.token);
+    await asVictim.spawn({ name: 'a child' });
+    const dead = await asVictim.spawn({ name: 'a dead child' });
+    await plane.client.killAgent(dead.agent.id, { reason: 'before' });
     const dry = await sever(plane, ['kill', victim.agent.id, '--reason', "it's late", '--dry-run']);
     expect(dry.code).toBe(0);
     expect(dry.out.split('\n')[0]).toMatch(
       /^Nothing was killed\. This would kill 2 living agents, 2 credentials/,
     );
     expect(dry.out).toContain('a child');
+    expect(dry.out).not.toMatch(/a dead child|lives on/);
     expect(await said(victim)).toBe('allow');
     const [program, ...words] = wordsOf(dry.out.trim().split('\n').at(-1) as string);
     expect(program).toBe('sever');
