@@ -270,7 +270,7 @@ class DrainsForGood extends DenialRules {
   override deny(entry: Entry): Effect[] {
     const { op } = entry;
     const spared = op.op === 'floor' && this['view'].drains(String(op.subject), 1);
-    return super.deny(spared ? ({ ...entry, op: { ...op, in_flight: 'drain' } }) : entry);
+    return super.deny(spared ? { ...entry, op: { ...op, in_flight: 'drain' } } : entry);
   }
 }
 

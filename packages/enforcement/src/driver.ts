@@ -135,9 +135,9 @@ export class Driver implements TransportListener {
     return await takeHalt(signed, this.options, (event) => this.handle(event));
   }
 
-  /** A call that an order lets drain has ended. */
-  drained(): void {
-    this.enqueue(() => this.handle({ type: 'drained' }));
+  /** After everything that has come before. */
+  soon(event: MachineEvent): void {
+    this.enqueue(() => this.handle(event));
   }
 
   connected(): void {
@@ -256,9 +256,7 @@ export class Driver implements TransportListener {
           void this.requestLease(effect);
           break;
         case 'show_evidence':
-          void showEvidence(effect, this.options).then((event) =>
-            this.enqueue(() => this.handle(event)),
-          );
+          void showEvidence(effect, this.options).then((event) => this.soon(event));
           break;
         case 'receipt':
           this.receipt = effect.body;

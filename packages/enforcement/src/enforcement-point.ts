@@ -91,7 +91,7 @@ export class EnforcementPoint {
     this.verifier = new TokenVerifier({ tenant, issuer, audience, keys: tokenKeys });
     this.inFlight = new InFlight({
       ...{ clock, timers, abort, mayRelay: () => this.mayRelay() },
-      onDrained: () => this.driver.drained(),
+      onDrained: () => this.driver.soon({ type: 'drained' }),
     });
     this.intake = new Intake({
       tenant,

@@ -12,6 +12,8 @@ import { startTestControlPlane, type TestControlPlane } from '../../support/cont
 import { connectPoint } from '../../support/enforcement-point';
 import { eventually } from '../../support/eventually';
 
+jest.setTimeout(60_000);
+
 interface Pair {
   readonly kid: string;
   readonly jwk: PublicJwk;
