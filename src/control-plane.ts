@@ -1,5 +1,6 @@
 import 'reflect-metadata';
 import { readFile } from 'node:fs/promises';
+import type { Server } from 'node:http';
 import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { IoAdapter } from '@nestjs/platform-socket.io';
@@ -16,6 +17,8 @@ import { createAdapter, prepareServer } from './operations/http-server';
 import { Issuer } from './signing/issuer';
 import { CannotOpenError } from './signing/sealer';
 import { SigningKeys } from './signing/signing-keys';
+
+const CLOSE_GRACE_MS = 2_000;
 
 export interface ControlPlane {
   readonly url: string;
@@ -53,13 +56,24 @@ export async function startControlPlane(
       app,
       died: embedded?.died ?? new Promise(() => undefined),
       close: async () => {
-        await app.close();
+        await closeWithin(CLOSE_GRACE_MS, app);
         await embedded?.stop();
       },
     };
   } catch (error) {
     await embedded?.stop();
     throw error;
+  }
+}
+
+/** Whoever waits is answered at once; a connection that stays open beyond that, idle or not, must not keep the process. */
+async function closeWithin(ms: number, app: NestFastifyApplication): Promise<void> {
+  const server = app.getHttpServer() as Server;
+  const cut = setTimeout(() => server.closeAllConnections(), ms);
+  try {
+    await app.close();
+  } finally {
+    clearTimeout(cut);
   }
 }
 

@@ -7,6 +7,7 @@ import {
   type StreamPage,
 } from '@sever/protocol';
 import type { Logger } from 'pino';
+import { within } from '../database/reach';
 import { Batcher } from './batcher';
 import type { EmergencyEvents } from './emergency-events';
 import type { OpenEmergencies } from './open-emergencies';
@@ -20,6 +21,8 @@ import type { StoredNews, StreamStore } from './stream.store';
 const MAX_ENTRIES = 500;
 /** After a read that failed nothing may wake the listener for what it missed. */
 const READ_AGAIN_MS = 1_000;
+/** A database that is frozen must not keep an emergency from those who listen. */
+const READ_WITHIN_MS = 1_000;
 
 export interface StreamFeedPorts {
   readonly store: StreamStore;
@@ -108,7 +111,7 @@ export class StreamFeed {
     }
     const nothing = { next: formatPosition(after), entries: [], compacted: false };
     try {
-      const news = await this.newsSince(tenant, after);
+      const news = await within(READ_WITHIN_MS, this.newsSince(tenant, after));
       if (news === null) return nothing;
       const { epoch } = news.head;
       if (news.compacted) return { next: formatPosition(news.head), entries: [], compacted: true };

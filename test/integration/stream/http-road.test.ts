@@ -149,7 +149,7 @@ describe('the stream over HTTP', () => {
   });
 
   it('tells a listener of an emergency at once, all that are open to who comes later, and each once', async () => {
-    const [point, later] = [await enrol('waits'), await enrol('comes later')];
+    const [point, later] = [await enrol('waits'), await enrol('comes-later')];
     const { next, heard } = await point.listen({});
     const events = plane.plane.app.get(EmergencyEvents, { strict: false });
     const { tenant } = point.enrolled;
@@ -194,7 +194,7 @@ describe('the stream over HTTP', () => {
   });
 
   it('takes receipts for what they are: not those of others, of unknown boots, of no such place, or without end', async () => {
-    const [point, other] = [await enrol('receipts'), await enrol('no receipts')];
+    const [point, other] = [await enrol('receipts'), await enrol('no-receipts')];
     await point.enter();
     const foreign = await other.call('/receipts', await point.receipt());
     expect(foreign).toMatchObject({ status: 400, body: { code: 'bad_request' } });
@@ -245,9 +245,7 @@ describe('the stream over HTTP', () => {
     await point.enter();
     const after = headOf(point);
     const waiting = point.listen({ after, wait: '25s' });
-    expect((await plane.call('DELETE', `/v1/enforcement-points/${point.id}?wait=0`)).status).toBe(
-      202,
-    );
+    expect((await plane.call('DELETE', `/v1/enforcement-points/${point.id}`)).status).toBe(202);
     const [entry] = await point.apply(await waiting);
     expect(entry?.op).toMatchObject({ op: 'suspend', subject: `enforcement_point:${point.id}` });
     expect(await point.lease()).toMatchObject({ code: 'revoked' });
@@ -268,7 +266,7 @@ describe('the stream over HTTP', () => {
   it.each(['after=1', 'after=x.1', 'heard=1', 'wait=-1', 'more=1', `after=1.${'9'.repeat(16)}`])(
     'refuses the question %s',
     async (query) => {
-      const point = await enrol('bad questions');
+      const point = await enrol('bad-questions');
       expect((await point.call(`?${query}`)).status).toBe(400);
     },
   );

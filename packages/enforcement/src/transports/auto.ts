@@ -6,8 +6,13 @@ import type { HttpTransport } from './http';
 import { MergedReplies } from './merged-replies';
 
 const LOOK_MS = 250;
-/** A broker that is lost, or was never found, gets this long before the control plane is listened to directly. */
-const PATIENCE_MS = 1_000;
+/**
+ * A broker that is lost, or was not found, gets this long before the control plane is listened to directly: enough for a
+ * connection that broke, and little of a lease of two seconds.
+ */
+const PATIENCE_MS = 400;
+/** Longer between two looks, and this process was stopped or busy. */
+const STOOD_STILL_MS = 1_000;
 /** A request that the broker's road has not answered by then goes over HTTP as well. */
 const STEP_IN_MS = 500;
 /** The broker has to be well for so long before it is relied on again. */
@@ -165,6 +170,8 @@ export class AutoTransport implements Transport {
     this.health.lost();
     this.options.onBroker(false);
     if (!this.overHttp || this.options.http.roads.length === 0) this.tellLost();
+    this.look();
+    this.options.timers.after(PATIENCE_MS, () => this.look());
   }
 
   private tellLost(): void {
@@ -183,7 +190,7 @@ export class AutoTransport implements Transport {
   private look(): void {
     if (this.closed) return;
     const now = this.now();
-    const stoodStill = now - this.lastLook > PATIENCE_MS;
+    const stoodStill = now - this.lastLook > STOOD_STILL_MS;
     this.lastLook = now;
     // This process was stopped, or busy: what the broker has sent meanwhile is read only after this.
     if (stoodStill) return;
