@@ -123,24 +123,34 @@ export class KillPool {
     return () => this.refusalListeners.delete(listener);
   }
 
-  /** Opens every connection and rehearses a kill on it. One that fails costs the first kill some milliseconds. */
+  /**
+   * Opens every connection and rehearses a kill on it. One that fails, or that a busy database does not open in time, costs
+   * the first kill some milliseconds; it must not keep the control plane from starting.
+   */
   async rehearse(): Promise<void> {
-    const clients = await Promise.all(Array.from({ length: this.size }, () => this.pool.connect()));
-    const rehearsals = clients.map((client, at) =>
-      client
-        .query('SELECT sever_rehearse($1)', [`rehearsal-${process.pid}-${at}`])
-        .catch((error: unknown) => this.log.warn({ err: error }, 'could not rehearse a kill'))
-        .finally(() => client.release()),
-    );
-    await Promise.all([...rehearsals, this.openReaders()]);
+    const notRehearsed = (error: unknown): void =>
+      this.log.warn({ err: error }, 'could not rehearse a kill');
+    await Promise.all([
+      ...Array.from({ length: this.size }, (_, at) => this.rehearseOn(at).catch(notRehearsed)),
+      this.openReaders().catch(notRehearsed),
+    ]);
+  }
+
+  private async rehearseOn(at: number): Promise<void> {
+    const client = await this.pool.connect();
+    try {
+      await client.query('SELECT sever_rehearse($1)', [`rehearsal-${process.pid}-${at}`]);
+    } finally {
+      client.release();
+    }
   }
 
   /** Connecting takes longer than what is read; the first kill should not wait for it. */
   private async openReaders(): Promise<void> {
-    const readers = await Promise.all(
-      Array.from({ length: READERS }, () => this.readers.connect()),
-    );
-    for (const reader of readers) reader.release();
+    const readers = Array.from({ length: READERS }, () => this.readers.connect());
+    const opened = await Promise.allSettled(readers);
+    for (const reader of opened) if (reader.status === 'fulfilled') reader.value.release();
+    await Promise.all(readers);
   }
 
   async close(): Promise<void> {

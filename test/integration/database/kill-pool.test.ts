@@ -79,6 +79,58 @@ describe('a kill that finds the way blocked', () => {
     await expect(frozen.query('SELECT 1')).rejects.toThrow();
   });
 
+  describe('so does what undoes an order', () => {
+    const undo = async (name: string, asked: object): Promise<object> => {
+      const actor = { id: 'y', name: 'y', kind: 'lead' };
+      const [row] = await kills.query<{ answer: object }>(`SELECT ${name}($1, $2) AS answer`, [
+        tenant.id,
+        JSON.stringify({ ...asked, reason: 'x', actor, audit_id: newId('audit') }),
+      ]);
+      return row?.answer ?? {};
+    };
+    const held = async (
+      action: 'kill' | 'suspend',
+      name: string,
+      more: (root: Born, id: string) => object,
+    ): Promise<{ root: Born; release: () => Promise<object> }> => {
+      const root = await tenant.root();
+      const subjects = [{ kind: 'agent', id: root.agentId }];
+      const { id } = await tenant.order({ action, subjects });
+      return { root, release: () => undo(name, more(root, id as string)) };
+    };
+    const lift = () => held('suspend', 'sever_lift', (_, id) => ({ id, own_only: false }));
+    const reinstate = () =>
+      held('kill', 'sever_reinstate', (root, id) => ({
+        ...{ kind: 'agent', subject_id: root.agentId, kill_ids: [id] },
+      }));
+
+    it.each([
+      ['a lift', lift],
+      ['a reinstatement', reinstate],
+    ])('%s terminates a frozen holder of the fence, and no bystander', async (_, prepare) => {
+      const { root, release } = await prepare();
+      const other = await tenant.root();
+      const fence = 'SELECT sever_fence_shared($1, $2)';
+      const frozen = await holder(fence, [tenant.id, [`agent:${root.agentId}`]]);
+      const bystander = await holder(fence, [tenant.id, [`agent:${other.agentId}`]]);
+      expect(await release()).toHaveProperty('entries');
+      await expect(frozen.query('SELECT 1')).rejects.toThrow();
+      await expect(bystander.query('SELECT 1')).resolves.toBeDefined();
+      await bystander.end();
+      expect(await tenant.mint(root, null)).toHaveProperty('credentialId');
+    });
+
+    it('a lift terminates whoever sits on the head of the stream', async () => {
+      const { root, release } = await lift();
+      const frozen = await holder('SELECT * FROM stream_head WHERE tenant = $1 FOR UPDATE', [
+        tenant.id,
+      ]);
+      expect(await release()).toHaveProperty('entries');
+      await expect(frozen.query('SELECT 1')).rejects.toThrow();
+      expect(await tenant.denial(root.lineage)).toBeNull();
+    });
+  });
+
   it('is let through by spawns, which give way after less than a second', async () => {
     const root = await tenant.root();
     const exclusive = await holder('SELECT sever_fence_exclusive($1, $2)', [
