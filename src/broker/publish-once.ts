@@ -24,7 +24,7 @@ export async function publishOnce({ url, credsFile, subject, message }: OneMessa
     timeout: WITHIN_MS,
     reconnect: false,
   });
-  let denied: unknown;
+  let denied: Error | undefined;
   void (async () => {
     for await (const status of connection.status())
       if (status.type === 'error') denied = status.error;

@@ -83,7 +83,7 @@ export class Halts implements OnApplicationBootstrap, OnModuleDestroy {
     }
     const { halt, key } = found;
     const order = orderOf(found);
-    let fresh = false;
+    let fresh: boolean;
     try {
       ({ fresh } = await this.kills.commit(tenant, order));
     } catch (error) {

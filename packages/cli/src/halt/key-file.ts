@@ -5,6 +5,7 @@ import {
   generateKeyPair,
   importJWK,
   type CryptoKey,
+  type JWK,
 } from 'jose';
 import type { PublicJwk } from '@sever/protocol';
 import { usageError } from '../usage-error';
@@ -36,10 +37,16 @@ export async function readHaltKey(file: string): Promise<HaltKey> {
     const { kty, crv, x, d } = JSON.parse(text) as Record<string, string>;
     if (kty !== 'OKP' || crv !== 'Ed25519' || !x || !d) throw new Error('another kind of key');
     const kid = await calculateJwkThumbprint({ kty, crv, x });
-    return { kid, privateKey: (await importJWK({ kty, crv, x, d }, 'EdDSA')) as CryptoKey };
+    return { kid, privateKey: await importPrivate({ kty, crv, x, d }) };
   } catch {
     throw usageError(`${file} holds no private halt key; make one with: sever halt keygen --out`);
   }
+}
+
+async function importPrivate(jwk: JWK): Promise<CryptoKey> {
+  const key = await importJWK(jwk, 'EdDSA');
+  if (key instanceof Uint8Array) throw new Error('a symmetric key');
+  return key;
 }
 
 /** @throws CommanderError */
