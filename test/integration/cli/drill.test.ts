@@ -99,7 +99,7 @@ describe('sever drill', () => {
     plane = await startTestControlPlane();
     await sidecar('west');
     await sidecar('east');
-  });
+  }, 120_000);
   afterAll(async () => {
     for (const one of [...fronts, ...sidecars]) await one.close();
     await plane.close();
