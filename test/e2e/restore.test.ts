@@ -112,7 +112,15 @@ describe('a database restored from a copy of its files', () => {
     await cluster.restore();
     plane = await startControlPlane(loadConfig({ ...environment, ...more }));
   };
-  const killDoomed = () => client.killAgent(doomed.agent.id, { reason: 'x' }, { waitMs: 10_000 });
+  /** A kill that the database takes: it has just been started again, and orders do not wait for it. */
+  const killDoomed = async () => {
+    await eventually(async () => {
+      const spare = await root('spare');
+      const kill = await client.killAgent(spare.agent.id, { reason: 'x' }, { waitMs: 5_000 });
+      expect(kill.state).toBe('contained');
+    }, SLOW);
+    return client.killAgent(doomed.agent.id, { reason: 'x' }, { waitMs: 10_000 });
+  };
   const epochs = async (): Promise<EpochInfo[]> => {
     const response = await fetch(`${plane.url}/v1/epochs`, {
       headers: { authorization: `Bearer ${key}` },
@@ -167,7 +175,7 @@ describe('a database restored from a copy of its files', () => {
 
   it('is in a new epoch before it is served, and a kill that it lost is there again under its id', async () => {
     await cluster.backUp();
-    const kill = await eventually(killDoomed, SLOW);
+    const kill = await killDoomed();
     expect(kill.state).toBe('contained');
     const probing = probe();
 
@@ -176,7 +184,10 @@ describe('a database restored from a copy of its files', () => {
 
     expect(opened).toMatchObject({ epoch: 2, because: 'published', former_head: '1.0' });
     await eventually(
-      async () => expect(await epochs()).toMatchObject([{ restored: [kill.id], lost: [] }]),
+      async () =>
+        expect(await epochs()).toMatchObject([
+          { restored: expect.arrayContaining([kill.id]) as string[], lost: [] },
+        ]),
       SLOW,
     );
     expect(await client.getKill(kill.id)).toMatchObject({
@@ -194,13 +205,13 @@ describe('a database restored from a copy of its files', () => {
 
   it('lists as lost what no enforcement point has kept', async () => {
     await cluster.backUp();
-    await eventually(killDoomed, SLOW);
+    await killDoomed();
     for (const point of points.splice(0)) await point.close();
 
     await restart();
 
     expect(await epochs()).toMatchObject([
-      { epoch: 2, restored: [], highest_seen: '1.1', lost: [{ from: '1.1', to: '1.1' }] },
+      { epoch: 2, restored: [], lost: [{ from: '1.1', to: expect.any(String) as string }] },
     ]);
   });
 
@@ -214,13 +225,16 @@ describe('a database restored from a copy of its files', () => {
     );
     try {
       await cluster.backUp();
-      const kill = await eventually(killDoomed, SLOW);
+      const kill = await killDoomed();
       const probing = probe();
 
       await cluster.restore();
 
       await eventually(
-        async () => expect(await epochs()).toMatchObject([{ restored: [kill.id], lost: [] }]),
+        async () =>
+          expect(await epochs()).toMatchObject([
+            { restored: expect.arrayContaining([kill.id]) as string[], lost: [] },
+          ]),
         SLOW,
       );
       await everybodyIsInEpoch(2);
@@ -229,7 +243,7 @@ describe('a database restored from a copy of its files', () => {
       expect([...seen.dead]).toEqual(['agent_revoked']);
       expect([...seen.alive]).not.toContain('agent_revoked');
       const other = new SeverClient({ url: second.url, key });
-      expect((await other.getKill(kill.id)).stream_token).toBe('2.1');
+      expect((await other.getKill(kill.id)).stream_token).toMatch(/^2\./);
     } finally {
       await second.close();
     }
@@ -237,7 +251,7 @@ describe('a database restored from a copy of its files', () => {
 
   it('gives a killed agent new credentials when nobody notices: the negative control', async () => {
     await cluster.backUp();
-    await eventually(killDoomed, SLOW);
+    await killDoomed();
     for (const point of points.splice(0)) await point.close();
 
     await restart({ SEVER_CONTINUITY: 'off' });
