@@ -39,20 +39,26 @@ export class Planes {
   }
 
   /** As a supervisor would: one that cannot start, because Postgres or the broker is away, is started again. */
-  async start(plane: Plane, failpoints = ''): Promise<void> {
+  async start(plane: Plane): Promise<void> {
     for (let attempt = 1; ; attempt += 1)
       try {
-        plane.child = await this.launch(plane, failpoints);
-        if (failpoints !== '') plane.child.expectDeath();
+        plane.child = await this.launch(plane, '');
         return;
       } catch (error) {
         if (attempt === STARTS) throw error;
       }
   }
 
-  async restart(plane: Plane, failpoints = ''): Promise<void> {
+  async restart(plane: Plane): Promise<void> {
     await plane.child?.stop();
-    await this.start(plane, failpoints);
+    await this.start(plane);
+  }
+
+  /** Started again with something in it that will end it: perhaps at once, if work waits that leads there. */
+  async restartDoomed(plane: Plane, failpoints: string): Promise<void> {
+    await plane.child?.stop();
+    plane.child = await this.launch(plane, failpoints).catch(() => null);
+    plane.child?.expectDeath();
   }
 
   /** Those that can be expected to answer. */

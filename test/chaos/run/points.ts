@@ -7,6 +7,7 @@ import { Child } from './child';
 
 const TOOL = 'chaos/tool';
 const ANSWER_MS = 20_000;
+const BOOTS = 3;
 
 export interface Shown {
   readonly boot: string;
@@ -118,26 +119,16 @@ export class SidecarPoint implements Point {
     return this.options.mode;
   }
 
-  /** Another process with the same keys. */
+  /** Another process with the same keys, started again if it cannot reach anybody for too long. */
   async boot(): Promise<void> {
-    const { name, mode, key, folder } = this.options;
-    this.child = await Child.start(
-      {
-        name: `sidecar ${name}`,
-        args: [join('bin', 'sever.js'), 'sidecar'],
-        env: {
-          SEVER_URL: `http://127.0.0.1:${this.road.port}`,
-          SEVER_ENROLMENT_KEY: key,
-          SEVER_SIDECAR_NAME: name,
-          SEVER_SIDECAR_PORT: '0',
-          SEVER_MODE: mode,
-          SEVER_DATA_DIR: join(folder, `sidecar-${name}`),
-        },
-        ready: /sever sidecar: listening on (http:\S+)/,
-      },
-      this.onDeath,
-    );
-    this.url = this.child.found;
+    for (let attempt = 1; ; attempt += 1)
+      try {
+        this.child = await this.launch();
+        this.url = this.child.found;
+        return;
+      } catch (error) {
+        if (attempt === BOOTS) throw error;
+      }
   }
 
   async show(): Promise<Shown> {
@@ -160,6 +151,26 @@ export class SidecarPoint implements Point {
   async close(): Promise<void> {
     await this.child.stop();
     await this.road.close();
+  }
+
+  private async launch(): Promise<Child> {
+    const { name, mode, key, folder } = this.options;
+    return await Child.start(
+      {
+        name: `sidecar ${name}`,
+        args: [join('bin', 'sever.js'), 'sidecar'],
+        env: {
+          SEVER_URL: `http://127.0.0.1:${this.road.port}`,
+          SEVER_ENROLMENT_KEY: key,
+          SEVER_SIDECAR_NAME: name,
+          SEVER_SIDECAR_PORT: '0',
+          SEVER_MODE: mode,
+          SEVER_DATA_DIR: join(folder, `sidecar-${name}`),
+        },
+        ready: /sever sidecar: listening on (http:\S+)/,
+      },
+      this.onDeath,
+    );
   }
 
   private async state(): Promise<SidecarState> {

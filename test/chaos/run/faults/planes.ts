@@ -19,7 +19,7 @@ export const planeFaults: Fault[] = [
     begin: async (scene, random) => {
       const { planes } = scene.world;
       const plane = pick(scene, random);
-      await planes.restart(plane, `${failpoint}=exit`);
+      await planes.restartDoomed(plane, `${failpoint}=exit`);
       // Whoever orders a kill of it next ends it; here is one for sure.
       const victim = random.pick(scene.population.agents) ?? (await scene.workload.spawnRoot());
       const dead = plane.child?.death();
