@@ -12,7 +12,7 @@ const KILLS = 40;
 const ASKING = 3 * CONNECTIONS;
 
 /** A spawn that waits for a kill gives way after less than a second. */
-const gaveWay = (error: { code?: string }): void => {
+const gaveWay = (error: Error & { code?: string }): void => {
   if (error.code !== '55P03') throw error;
 };
 

@@ -21,7 +21,7 @@ describe(`a control plane that fails in the middle (SEVER_SWEEP_SEED=${seed})`, 
     proxy = await TcpProxy.to(Number(url.port));
     url.port = String(proxy.port);
     world = await World.create({ broker, databaseUrl: url.href, truthUrl: database.url });
-  });
+  }, 120_000);
   afterAll(async () => {
     await world.close();
     await proxy.close();

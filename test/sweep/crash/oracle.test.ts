@@ -45,7 +45,7 @@ describe('the oracle of the crash sweep', () => {
         { subject: { kind: 'agent', id: agent.id }, reason: 'a test' },
         { waitMs: 5_000 },
       );
-  });
+  }, 120_000);
   afterAll(async () => {
     await point.close();
     await truth.close();
