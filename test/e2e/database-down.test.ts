@@ -74,7 +74,7 @@ describe('a kill while the database is away', () => {
   };
   const kill = (
     agent: string,
-    { at = plane.url, key = plane.key, idempotencyKey = randomUUID() } = {},
+    { at = plane.url, key = plane.key, idempotencyKey = `${randomUUID()}` } = {},
   ): Promise<{ reply: Reply; ms: number }> =>
     timed(async () => {
       const response = await fetch(`${at}/v1/kills`, {
@@ -112,6 +112,9 @@ describe('a kill while the database is away', () => {
   const outage = async (end: () => Promise<void> | void): Promise<void> => {
     const [doomed, survivor] = [await root('doomed'), await root('survivor')];
     await admitted(doomed, survivor);
+    await eventually(async () => expect(await metric('sever_emergency_kills_open')).toBe(0), {
+      timeoutMs: 30_000,
+    });
     const takenBefore = await metric('sever_emergency_kills_total');
     await end();
     const idempotencyKey = randomUUID();
@@ -250,7 +253,7 @@ describe('a kill while the database is away', () => {
         body: {},
       });
       expect(reply.status).toBe(201);
-      return reply.body as unknown as SpawnReply['credential'];
+      return (reply.body as unknown as Pick<SpawnReply, 'credential'>).credential;
     });
     await admitted(one, two);
     await postgres.kill();
@@ -287,8 +290,8 @@ describe('a kill while the database is away', () => {
           SEVER_DATA_DIR: `${String(plane.environment.SEVER_DATA_DIR)}-b`,
         }),
       );
-    }, 60_000);
-    afterEach(() => other.close());
+    }, 120_000);
+    afterEach(() => other.close(), 120_000);
 
     it('is committed by the other when the one that took it is gone, because it has heard the whole order', async () => {
       const [doomed, survivor] = [await root('doomed'), await root('survivor')];

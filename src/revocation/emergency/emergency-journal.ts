@@ -113,7 +113,7 @@ export class EmergencyJournal {
     if (text === null) return null;
     try {
       const parsed = JournalRecord.safeParse(JSON.parse(text));
-      return parsed.success ? (parsed.data) : null;
+      return parsed.success ? parsed.data : null;
     } catch {
       return null;
     }

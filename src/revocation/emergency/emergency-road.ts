@@ -20,7 +20,7 @@ import { NameSubjects, type Named } from './name-subjects';
 /** So long after a request arrived the database may take to answer it. */
 const PATIENCE_MS = 1_200;
 /** A little longer while it answers others: it lives, and something in it holds this order up. */
-const BLOCKED_MS = 2_000;
+const HELD_UP_MS = 2_000;
 /** And longer while it carries out other kills: this one has its turn. */
 const QUEUED_MS = 2_400;
 /** An answer that recent shows that it lives. */
@@ -150,7 +150,7 @@ export class EmergencyRoad {
   private patienceUntil(arrivedAt: number): number {
     const { kills, everything } = this.pool.quiet();
     if (kills < SIGN_OF_LIFE_MS) return arrivedAt + QUEUED_MS;
-    return arrivedAt + (everything < SIGN_OF_LIFE_MS ? BLOCKED_MS : PATIENCE_MS);
+    return arrivedAt + (everything < SIGN_OF_LIFE_MS ? HELD_UP_MS : PATIENCE_MS);
   }
 
   /** There is no other road: the database has a little more time, then the caller is told. */

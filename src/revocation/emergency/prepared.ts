@@ -5,12 +5,16 @@ import {
   type OnModuleDestroy,
 } from '@nestjs/common';
 import type { Logger } from 'pino';
+import type { Subscription } from 'rxjs';
 import { LOG } from '../../config/config.module';
 import { isDatabaseAway, within } from '../../database/reach';
 import { SigningKeys } from '../../signing/signing-keys';
+import { EnforcementEvents } from '../../stream/enforcement-events';
 import { EmergencyStore, type KnownPoint } from './emergency.store';
 
 const EVERY_MS = 10_000;
+/** After an enforcement point has come or gone; a fleet that comes together is looked at once. */
+const SOON_MS = 500;
 const READ_WITHIN_MS = 5_000;
 
 /** What an emergency needs from the database, fetched while there is one: keys to sign and to verify with, and who listens. */
@@ -18,11 +22,14 @@ const READ_WITHIN_MS = 5_000;
 export class Prepared implements OnApplicationBootstrap, OnModuleDestroy {
   private known: readonly KnownPoint[] = [];
   private timer: NodeJS.Timeout | undefined;
+  private soon: NodeJS.Timeout | undefined;
+  private entries: Subscription | undefined;
   private looking = false;
 
   constructor(
     private readonly store: EmergencyStore,
     private readonly keys: SigningKeys,
+    private readonly events: EnforcementEvents,
     @Inject(LOG) private readonly log: Logger,
   ) {}
 
@@ -30,9 +37,17 @@ export class Prepared implements OnApplicationBootstrap, OnModuleDestroy {
     await this.look();
     this.timer = setInterval(() => void this.look(), EVERY_MS);
     this.timer.unref();
+    this.entries = this.events.boots.subscribe(() => {
+      this.soon ??= setTimeout(() => {
+        this.soon = undefined;
+        void this.look();
+      }, SOON_MS).unref();
+    });
   }
 
   onModuleDestroy(): void {
+    this.entries?.unsubscribe();
+    clearTimeout(this.soon);
     clearInterval(this.timer);
   }
 
