@@ -1,3 +1,4 @@
+import type { EnforcementPoint } from '@sever/enforcement';
 import { eventually } from '../support/eventually';
 import { differences } from './run/oracle';
 import { decidedBy, ProxiedPlane, type Issued } from './run/proxied-plane';
@@ -16,7 +17,7 @@ describe('500 kills, each message three times and a third of them late', () => {
 
   it('leave every enforcement point with exactly what the database holds', async () => {
     const { brokerRoad } = proxied;
-    const points = [];
+    const points: EnforcementPoint[] = [];
     for (const [name, mode] of [
       ['strict', 'strict'],
       ['other', 'strict'],

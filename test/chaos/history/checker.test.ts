@@ -33,7 +33,8 @@ const decision = (
   ...changes,
 });
 const receipt = (moment: number, position: Position, digest = 'digest of 1'): HistoryEvent => ({
-  ...{ kind: 'receipt', at: ms(moment), point: 'enp_a', boot: 'bot_a', position, digest },
+  ...{ kind: 'receipt', road: 'nats', at: ms(moment), point: 'enp_a', boot: 'bot_a' },
+  ...{ position, digest },
 });
 const apply = (asked: number, position: Position, boot = 'bot_a'): HistoryEvent => ({
   ...{ kind: 'apply', at: ms(asked), until: ms(asked + 1), point: 'enp_a', boot, position },
@@ -169,7 +170,7 @@ describe('the checker of histories', () => {
   it('I5 is broken by another digest, in a receipt or in what a lease is asked with', () => {
     expect(invariants(commit(), receipt(1_005, at(1), 'another'))).toEqual(['I5']);
     const asked: HistoryEvent = {
-      ...{ kind: 'lease_request', at: ms(1_005), point: 'enp_a', boot: 'bot_a' },
+      ...{ kind: 'lease_request', road: 'nats', at: ms(1_005), point: 'enp_a', boot: 'bot_a' },
       ...{ position: at(1), digest: 'another' },
     };
     expect(invariants(commit(), asked)).toEqual(['I5']);
@@ -181,6 +182,8 @@ describe('the checker of histories', () => {
       expect(invariants(apply(100, at(5)), apply(102, at(4)))).toEqual(['I7']);
       expect(invariants(apply(100, at(5)), apply(102, at(9, 0)))).toEqual(['I7']);
       expect(invariants(receipt(100, at(5)), receipt(102, at(4)))).toEqual(['I7']);
+      const overtaken = { ...receipt(102, at(4)), road: 'http' } as HistoryEvent;
+      expect(invariants(receipt(100, at(5)), overtaken)).toEqual([]);
     });
 
     it('is broken by a receipt that says more than decisions are taken on', () => {

@@ -62,6 +62,8 @@ export interface ApplyEvent extends Span, Actor {
 /** What an enforcement point said of itself to the control plane, in a receipt or when it asked for a lease. */
 export interface ReceiptEvent extends Moment, Actor {
   readonly kind: 'receipt' | 'lease_request';
+  /** One connection to the broker keeps the order of what is sent; requests over HTTP overtake each other. */
+  readonly road: 'nats' | 'http';
   readonly position: Position;
   readonly digest: string;
 }
