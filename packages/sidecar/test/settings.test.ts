@@ -24,12 +24,21 @@ describe('settings', () => {
       enrolmentKey: 'enrolment-key',
       name: 'sidecar',
       mode: 'strict',
+      transport: 'auto',
       host: '127.0.0.1',
       port: 7410,
       keyDirectory: join('data', 'ep', 'sidecar'),
       upstreams: [],
     });
     expect(() => readSettings({})).toThrow(/SEVER_ENROLMENT_KEY is not set.*enrolment-keys/s);
+  });
+
+  it('name the roads by which it hears the control plane, and no other', () => {
+    for (const transport of ['auto', 'nats', 'http'] as const)
+      expect(readSettings({ ...KEY, SEVER_TRANSPORT: transport }).transport).toBe(transport);
+    expect(() => readSettings({ ...KEY, SEVER_TRANSPORT: 'smoke' })).toThrow(
+      /SEVER_TRANSPORT must be auto, nats or http/,
+    );
   });
 
   it('come from the file, over which the environment is laid', () => {
