@@ -111,11 +111,21 @@ export async function askDatabase(
     [tenant],
   );
   const ofKey = new Map(keys.map(({ key, order_id: order }) => [key, order]));
+  // An attempt whose answer was lost had committed the order, and a later one was taken while the database was away.
+  const merged = await database.query<{ id: string; stands: string }>(
+    `SELECT kill_id AS id, refusal->>'replay' AS stands FROM emergency
+     WHERE tenant = $1 AND state = 'merged'`,
+    [tenant],
+  );
+  const standsAs = new Map(merged.map(({ id, stands }) => [id, stands]));
   const { orders } = await readTruth(database, tenant);
-  for (const { id, idempotencyKey } of acknowledged) {
-    if (!orders.has(id)) violations.push(`I10: ${id} was acknowledged and is lost`);
+  for (const { id: answered, idempotencyKey } of acknowledged) {
+    const id = standsAs.get(answered) ?? answered;
+    if (!orders.has(id)) violations.push(`I10: ${answered} was acknowledged and is lost`);
     if (ofKey.get(idempotencyKey) !== id)
-      violations.push(`I11: ${id} was ordered under a key that names ${ofKey.get(idempotencyKey)}`);
+      violations.push(
+        `I11: ${answered} was ordered under a key that names ${ofKey.get(idempotencyKey)}`,
+      );
   }
   return violations;
 }
