@@ -68,7 +68,7 @@ export async function startControlPlane(
 
 /** Whoever waits is answered at once; a connection that stays open beyond that, idle or not, must not keep the process. */
 async function closeWithin(ms: number, app: NestFastifyApplication): Promise<void> {
-  const server = app.getHttpServer() as Server;
+  const server: Server = app.getHttpServer();
   const cut = setTimeout(() => server.closeAllConnections(), ms);
   try {
     await app.close();

@@ -134,7 +134,7 @@ export class HttpRoad {
 
 async function* bodyOf(response: Response, max: number): AsyncGenerator<Uint8Array> {
   let bytes = 0;
-  for await (const part of response.body ?? []) {
+  for await (const part of (response.body ?? []) as AsyncIterable<Uint8Array>) {
     bytes += part.byteLength;
     if (bytes > max) throw new Error('the answer is too long');
     yield part;
