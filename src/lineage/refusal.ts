@@ -50,8 +50,8 @@ function detailOf(code: ProblemCode, rest: Record<string, unknown>): string {
     return `The kill would cover something else by now (${String(rest.agents)} agents); preview it again.`;
   if (code === 'too_wide')
     return `The kill would stop ${String(rest.agents)} agents, and max_agents allows ${String(rest.max_agents)}; raise it, or name a narrower subject.`;
-  if (rest.held_until !== undefined)
-    return `A kill holds new roots of this service for this initiator back until ${String(rest.held_until)}.`;
+  if (typeof rest.held_until === 'string')
+    return `A kill holds new roots of this service for this initiator back until ${rest.held_until}.`;
   return DETAIL[code] ?? code;
 }
 

@@ -32,7 +32,7 @@ const ID_KINDS: Readonly<Record<string, IdKind>> = {
 };
 /** Kinds whose ids come from elsewhere. An initiator may be named by its id or by what the identity provider calls it. */
 const ID_FORMS: Readonly<Record<string, { form: RegExp; say: string }>> = {
-  initiator: { form: /^[^\x00-\x1f\x7f]{1,256}$/, say: 'an ini_… id, or the subject of a human' },
+  initiator: { form: /^\P{Cc}{1,256}$/u, say: 'an ini_… id, or the subject of a human' },
   label: { form: /^[A-Za-z0-9_.-]{1,64}:[\x21-\x7e]{1,128}$/, say: 'a label as key:value' },
   ref: { form: /^[A-Za-z0-9_.-]{1,64}:[\x21-\x7e]{1,128}$/, say: 'a ref as key:value' },
   trace: { form: /^(?!0{32})[0-9a-f]{32}$/, say: 'a trace id of 32 lower-case hex digits' },

@@ -31,5 +31,8 @@ export async function untilCertain<T>(send: () => Promise<T>): Promise<T> {
 
 function isWorthAnother(error: unknown): boolean {
   const { code, message } = error as { code?: unknown; message?: unknown };
-  return AGAIN.test(String(code)) || /Connection terminated|timeout exceeded|Query read timeout/.test(String(message));
+  return (
+    AGAIN.test(String(code)) ||
+    /Connection terminated|timeout exceeded|Query read timeout/.test(String(message))
+  );
 }

@@ -1,4 +1,4 @@
-import { EnforcementPoint } from '@sever/enforcement';
+import type { EnforcementPoint } from '@sever/enforcement';
 import type { Kill, SpawnReply } from '@sever/protocol';
 import { startTestControlPlane, type TestControlPlane } from '../support/control-plane';
 import { connectPoint } from '../support/enforcement-point';

@@ -294,6 +294,16 @@ export async function goldenMessages(): Promise<Record<string, unknown>> {
         entries: stream.slice(0, 2).map(({ jws }) => jws),
         compacted: false,
       },
+      'stream-page': {
+        type: 'stream-page',
+        v: 1,
+        next: '1.2',
+        heard: `${IDS.boot}.0`,
+        entries: stream.slice(0, 2).map(({ jws }) => jws),
+        compacted: false,
+        pulse: null,
+        emergencies: [],
+      },
       'evidence-taken': { type: 'evidence-taken', v: 1, epoch: 2 },
       refused: {
         type: 'refused',

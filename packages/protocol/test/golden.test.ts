@@ -39,6 +39,7 @@ const UNSIGNED: Record<string, z.ZodType> = {
   'lease-request': protocol.LeaseRequest,
   'range-request': protocol.RangeRequest,
   range: protocol.RangeReply,
+  'stream-page': protocol.StreamPage,
   'evidence-taken': protocol.EvidenceReply,
   refused: protocol.Refusal,
 };
