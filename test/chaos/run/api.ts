@@ -16,6 +16,8 @@ const GIVE_UP_MS = 90_000;
 export class Api {
   private turn = 0;
   private stopped = false;
+  /** Why no answer came, the last time that none did. */
+  private lastFailure = 'nobody to ask';
 
   constructor(
     private readonly planes: Planes,
@@ -34,7 +36,9 @@ export class Api {
       const answer = await this.once('POST', path, { body, idempotencyKey });
       if (answer !== null && isFinal(answer)) return answer;
       if (performance.now() - began > GIVE_UP_MS)
-        throw new Error(`POST ${path}: no answer in ${GIVE_UP_MS} ms, last ${said(answer)}`);
+        throw new Error(
+          `POST ${path}: no answer in ${GIVE_UP_MS} ms, last ${said(answer)}; ${this.lastFailure}`,
+        );
       await delay(PAUSE_MS);
     }
     return null;
@@ -63,7 +67,8 @@ export class Api {
       });
       const text = await response.text();
       return { status: response.status, body: parse(text) };
-    } catch {
+    } catch (error) {
+      this.lastFailure = `${url}${path}: ${String(error)} ${String((error as Error).cause ?? '')}`;
       return null;
     }
   }

@@ -58,6 +58,11 @@ export class Workload {
     return await this.order(`/v1/kills?wait=${wait}`, subjects, { subjects, reason });
   }
 
+  /** The same, without waiting for it; the run does not end before it is answered. */
+  killMeanwhile(subjects: readonly { kind: string; id: string }[]): void {
+    this.track(this.kill(subjects).then(() => undefined));
+  }
+
   /** A kill that one replica is asked for first; it is ordered again, under the same key, until it is answered. */
   async killAt(url: string, id: string): Promise<void> {
     const { api, population } = this.ports;

@@ -41,7 +41,7 @@ export const planeFaults: Fault[] = [
           [`agent:${victim.root}`],
         ]);
         // It must not wait for the holder: a kill ends whoever stands in its way.
-        void workload.kill([{ kind: 'agent', id: victim.id }]);
+        workload.killMeanwhile([{ kind: 'agent', id: victim.id }]);
       }
       return async () => void (await holder.end().catch(() => undefined));
     },

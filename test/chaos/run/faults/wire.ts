@@ -118,7 +118,7 @@ export const wireFaults: Fault[] = [
   {
     ...{ id: 'F33', lane: 'points', lasts: [500, 1_500] },
     what: `one order for ${BATCH} agents, in messages that a broker takes`,
-    begin: async ({ world: { brokerRoad }, workload, population, log }, random) => {
+    begin: async ({ world: { brokerRoad }, workload, population }, random) => {
       const stop = brokerRoad.observe(({ payload, direction }) => {
         if (direction === 'to_client' && payload.length > MAX_MESSAGE_BYTES)
           workload.faults.push(`F33: a message of ${payload.length} bytes`);
@@ -126,7 +126,7 @@ export const wireFaults: Fault[] = [
       const from = Math.floor(random.next() * population.agents.length);
       const ids = new Set(population.agents.slice(from, from + BATCH).map(({ id }) => id));
       const subjects = [...ids].map((id) => ({ kind: 'agent', id }));
-      if (subjects.length > 0) void workload.kill(subjects).then(() => log(`batch of ${ids.size}`));
+      if (subjects.length > 0) workload.killMeanwhile(subjects);
       return stop;
     },
   },
