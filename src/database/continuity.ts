@@ -39,6 +39,9 @@ export class Continuity {
 
   /** For the `verify` of a pool: a connection that cannot be asked is not used. */
   readonly verify = (client: ClientBase, done: (error?: Error) => void): void => {
+    // The pool has stopped listening, and whoever will use the connection does not listen yet: lost in between, and heard
+    // by nobody, it would end the process. The question itself fails all the same.
+    client.on('error', () => undefined);
     this.ask(client).then(
       () => done(),
       (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
