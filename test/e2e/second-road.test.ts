@@ -109,7 +109,9 @@ describe('the second road', () => {
         await connect('strict', 'auto'),
         await connect('best-effort', 'auto', 'best_effort'),
       ];
-      expect([strict.roads(), bestEffort.roads()]).toEqual([['nats'], ['nats']]);
+      await eventually(() =>
+        expect([strict.roads(), bestEffort.roads()]).toEqual([['nats'], ['nats']]),
+      );
       const [doomed, second, survivor] = [
         await root('doomed'),
         await root('second'),

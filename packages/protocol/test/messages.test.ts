@@ -69,6 +69,8 @@ const TOLERANT: Record<string, readonly string[]> = {
   'snapshot request': ['replaces'],
   token: ['act', 'use', 'scope', 'sub', 'iss', 'aud', 'tid', 'iat', 'exp'],
   receipt: ['in_flight', 'nacks', 'held_ms'],
+  // Whatever somebody wanted to say.
+  halt: ['reason'],
   range: ['entries', 'compacted'],
   'snapshot manifest': ['chunks'],
 };

@@ -60,7 +60,9 @@ test('a snapshot holds the floors, suspensions and keys at its place, and the di
   const keys = items.filter(([kind]) => kind === 'k');
   expect(keys.map(([, purpose, , state]) => `${String(purpose)} ${String(state)}`).sort()).toEqual([
     'stream live',
+    'stream next',
     'token live',
+    'token next',
   ]);
 });
 
