@@ -68,7 +68,7 @@ export class Api {
       const text = await response.text();
       return { status: response.status, body: parse(text) };
     } catch (error) {
-      this.lastFailure = `${url}${path}: ${String(error)} ${String((error as Error).cause ?? '')}`;
+      this.lastFailure = `${url}${path}: ${reasonOf(error)}`;
       return null;
     }
   }
@@ -90,4 +90,9 @@ function said(answer: Answer | null): string {
   return answer === null
     ? 'nothing'
     : `${answer.status} ${JSON.stringify(answer.body).slice(0, 200)}`;
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;
 }
