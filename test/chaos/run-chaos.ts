@@ -62,6 +62,9 @@ function faultIds(text: string): string[] {
   throw new InvalidArgumentError(`There is no ${unknown.join(', ')}; known: ${KNOWN.join(', ')}.`);
 }
 
+// So that what this process does at its end is done.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+
 program.parseAsync().catch((error: unknown) => {
   console.error(error);
   process.exitCode = 1;

@@ -42,7 +42,18 @@ export class World {
 
   private constructor(private readonly options: WorldOptions) {
     this.tap = new Tap(options.history);
+    process.once('exit', this.thaw);
   }
+
+  /** A server that stands still does not see that it should end with this process. */
+  private readonly thaw = (): void => {
+    try {
+      this.database?.thaw();
+      this.broker?.thaw();
+    } catch {
+      // It has ended already.
+    }
+  };
 
   static async start(options: WorldOptions): Promise<World> {
     const world = new World(options);
@@ -61,6 +72,7 @@ export class World {
   }
 
   async stop(): Promise<void> {
+    process.off('exit', this.thaw);
     const settle = async (what: (Promise<unknown> | undefined)[]): Promise<void> => {
       await Promise.allSettled(what.map(async (one) => await one));
     };
