@@ -19,6 +19,7 @@ import { CannotOpenError } from './signing/sealer';
 import { SigningKeys } from './signing/signing-keys';
 
 const CLOSE_GRACE_MS = 2_000;
+const CLOSE_LIMIT_MS = 15_000;
 
 export interface ControlPlane {
   readonly url: string;
@@ -56,7 +57,7 @@ export async function startControlPlane(
       app,
       died: embedded?.died ?? new Promise(() => undefined),
       close: async () => {
-        await closeWithin(CLOSE_GRACE_MS, app);
+        await closeWithin(CLOSE_GRACE_MS, app, log);
         await embedded?.stop();
       },
     };
@@ -67,13 +68,23 @@ export async function startControlPlane(
 }
 
 /** Whoever waits is answered at once; a connection that stays open beyond that, idle or not, must not keep the process. */
-async function closeWithin(ms: number, app: NestFastifyApplication): Promise<void> {
+async function closeWithin(ms: number, app: NestFastifyApplication, log: Logger): Promise<void> {
   const server: Server = app.getHttpServer();
   const cut = setTimeout(() => server.closeAllConnections(), ms);
+  let limit: NodeJS.Timeout | undefined;
+  const late = new Promise<'late'>((resolve) => {
+    limit = setTimeout(() => resolve('late'), CLOSE_LIMIT_MS);
+  });
   try {
-    await app.close();
+    // Nothing that a replica holds is lost with it; a stop that waits for a lost connection is worse than one that is cut short.
+    if ((await Promise.race([app.close(), late])) === 'late') {
+      server.close();
+      server.closeAllConnections();
+      log.error('stopping took too long; what is still open ends with the process');
+    }
   } finally {
     clearTimeout(cut);
+    clearTimeout(limit);
   }
 }
 
