@@ -6,6 +6,7 @@ import type { SpawnReply } from '@sever/protocol';
 import { Client } from 'pg';
 import { loadConfig } from '../../src/config/config';
 import { startControlPlane, type ControlPlane } from '../../src/control-plane';
+import { Prepared } from '../../src/revocation/emergency/prepared';
 import { startTestControlPlane, type Reply, type TestControlPlane } from '../support/control-plane';
 import { connectPoint } from '../support/enforcement-point';
 import { eventually } from '../support/eventually';
@@ -116,6 +117,12 @@ describe('a kill while the database is away', () => {
       timeoutMs: 30_000,
     });
     const takenBefore = await metric('sever_emergency_kills_total');
+    // Who has come just now is known a moment later; in that moment the record would name nobody.
+    await eventually(() =>
+      expect(plane.plane.app.get(Prepared).points(tenantOf(doomed))).toMatchObject([
+        { name: 'edge' },
+      ]),
+    );
     await end();
     const idempotencyKey = randomUUID();
     const startedAt = performance.now();
@@ -391,3 +398,8 @@ describe('a control plane that ends during an outage', () => {
     expect((await plane.client.getAgent(agent)).state).toBe('active');
   }, 120_000);
 });
+
+function tenantOf({ credential }: SpawnReply): string {
+  const [, payload = ''] = credential.token.split('.');
+  return (JSON.parse(Buffer.from(payload, 'base64url').toString()) as { tid: string }).tid;
+}

@@ -14,7 +14,9 @@ import { EmergencyStore, type KnownPoint } from './emergency.store';
 
 const EVERY_MS = 10_000;
 /** After an enforcement point has come or gone; a fleet that comes together is looked at once. */
-const SOON_MS = 500;
+const SOON_MS = 50;
+/** The database was away: who came just before must be known as soon as it is back. */
+const AGAIN_MS = 1_000;
 const READ_WITHIN_MS = 5_000;
 
 /** What an emergency needs from the database, fetched while there is one: keys to sign and to verify with, and who listens. */
@@ -25,6 +27,7 @@ export class Prepared implements OnApplicationBootstrap, OnModuleDestroy {
   private soon: NodeJS.Timeout | undefined;
   private entries: Subscription | undefined;
   private looking = false;
+  private closed = false;
 
   constructor(
     private readonly store: EmergencyStore,
@@ -37,15 +40,11 @@ export class Prepared implements OnApplicationBootstrap, OnModuleDestroy {
     await this.look();
     this.timer = setInterval(() => void this.look(), EVERY_MS);
     this.timer.unref();
-    this.entries = this.events.boots.subscribe(() => {
-      this.soon ??= setTimeout(() => {
-        this.soon = undefined;
-        void this.look();
-      }, SOON_MS).unref();
-    });
+    this.entries = this.events.boots.subscribe(() => this.lookIn(SOON_MS));
   }
 
   onModuleDestroy(): void {
+    this.closed = true;
     this.entries?.unsubscribe();
     clearTimeout(this.soon);
     clearInterval(this.timer);
@@ -58,13 +57,22 @@ export class Prepared implements OnApplicationBootstrap, OnModuleDestroy {
       .map(({ id, name }) => ({ id, name }));
   }
 
+  private lookIn(ms: number): void {
+    if (this.closed) return;
+    this.soon ??= setTimeout(() => {
+      this.soon = undefined;
+      void this.look();
+    }, ms).unref();
+  }
+
   private async look(): Promise<void> {
-    if (this.looking) return;
+    if (this.looking) return this.lookIn(SOON_MS);
     this.looking = true;
     try {
       await within(READ_WITHIN_MS, this.fetch());
     } catch (error) {
       if (!isDatabaseAway(error)) this.log.warn({ err: error }, 'could not prepare for an outage');
+      this.lookIn(AGAIN_MS);
     } finally {
       this.looking = false;
     }
