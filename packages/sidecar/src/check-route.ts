@@ -1,7 +1,7 @@
 import { CheckRequest, isScope, ProblemError, type CheckReply } from '@sever/protocol';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Decision, Enforcer } from './enforcer';
-import { parseStrictJson } from './mcp/strict-json';
+import { parseStrictJson } from './json/strict-json';
 import type { Metrics } from './metrics';
 
 /** A token of the longest accepted length, a tool, a scope, and room for JSON around them. */

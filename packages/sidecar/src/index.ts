@@ -1,5 +1,5 @@
 export type { Enforcer } from './enforcer';
-export type { ExchangeLimits } from './mcp/exchange';
+export type { ExchangeLimits } from './relay/exchange';
 export { runSidecar, type RunningSidecar, type SidecarIo } from './run-sidecar';
 export { readSettings, type Settings } from './settings';
 export { Sidecar, type SidecarParts } from './sidecar';

@@ -4,13 +4,20 @@ import { Agent, type Dispatcher } from 'undici';
 import { registerCheck } from './check-route';
 import type { Enforcer } from './enforcer';
 import { registerHalt } from './halt-route';
-import { DEFAULT_LIMITS, McpProxy } from './mcp/mcp-proxy';
-import type { ExchangeLimits } from './mcp/exchange';
+import { registerMcp } from './mcp/mcp-proxy';
 import { Metrics } from './metrics';
 import { answerWithProblems } from './problem-reply';
+import type { ExchangeLimits } from './relay/exchange';
+import { Exchanges } from './relay/exchanges';
 import type { Settings } from './settings';
 import { SidecarError } from './sidecar-error';
 import { registerStatus } from './status-routes';
+
+const DEFAULT_LIMITS: ExchangeLimits = {
+  bodyBytes: 4 * 1_024 * 1_024,
+  eventBytes: 1_024 * 1_024,
+  graceMs: 100,
+};
 
 export interface SidecarParts {
   readonly enforcer: Enforcer;
@@ -33,7 +40,8 @@ export interface SidecarParts {
  */
 export class Sidecar {
   private closing: Promise<void> | undefined;
-  private readonly proxy: McpProxy;
+  private readonly exchanges = new Exchanges();
+  private readonly dispatcher: Dispatcher;
 
   private constructor(
     private readonly app: FastifyInstance,
@@ -43,13 +51,7 @@ export class Sidecar {
     const { enforcer, logger } = parts;
     const metrics = new Metrics(enforcer);
     const { upstreams } = settings;
-    this.proxy = new McpProxy({
-      enforcer,
-      metrics,
-      logger,
-      dispatcher: parts.dispatcher ?? new Agent({ connect: { timeout: 5_000 } }),
-      limits: { ...DEFAULT_LIMITS, ...parts.limits },
-    });
+    this.dispatcher = parts.dispatcher ?? new Agent({ connect: { timeout: 5_000 } });
     answerWithProblems(app, logger, upstreams);
     registerCheck(app, enforcer, metrics);
     registerHalt(app, { enforcer, metrics, logger });
@@ -60,7 +62,10 @@ export class Sidecar {
       upstreams,
       isStopping: () => this.closing !== undefined,
     });
-    for (const upstream of upstreams) this.proxy.register(app, upstream);
+    const { dispatcher, exchanges } = this;
+    const limits = { ...DEFAULT_LIMITS, ...parts.limits };
+    const exchange = { enforcer, metrics, logger, dispatcher, limits };
+    for (const upstream of upstreams) registerMcp(app, upstream, exchanges, exchange);
   }
 
   /** @throws SidecarError when the address cannot be listened on. */
@@ -106,7 +111,8 @@ export class Sidecar {
   }
 
   private async shutDown(): Promise<void> {
-    await this.proxy.stop(this.parts.drainMs ?? 2_000);
+    await this.exchanges.stop(this.parts.drainMs ?? 2_000);
+    await this.dispatcher.destroy();
     try {
       await this.parts.enforcer.close();
     } finally {

@@ -4,7 +4,7 @@ import {
   type RequestId,
 } from '@modelcontextprotocol/sdk/types.js';
 import { ProblemError } from '@sever/protocol';
-import { parseStrictJson } from './strict-json';
+import { parseStrictJson } from '../json/strict-json';
 
 /** What the decision needs to know of one JSON-RPC message. */
 export interface Message {

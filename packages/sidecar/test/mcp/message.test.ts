@@ -1,6 +1,6 @@
 import { ProblemError } from '@sever/protocol';
 import fc from 'fast-check';
-import { hasDuplicateKey } from '../../src/mcp/duplicate-keys';
+import { hasDuplicateKey } from '../../src/json/duplicate-keys';
 import { idIn, readMessage } from '../../src/mcp/message';
 
 const read = (text: string) => readMessage(Buffer.from(text));

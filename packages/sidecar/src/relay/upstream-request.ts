@@ -10,9 +10,11 @@ const PIECE_BYTES = 64 * 1_024;
 
 export interface UpstreamRequest {
   readonly upstream: Upstream;
-  readonly method: 'GET' | 'POST' | 'DELETE';
+  /** The address itself: for some protocols it is the upstream's, for others a path below it. */
+  readonly url: string;
+  readonly method: Dispatcher.HttpMethod;
   readonly headers: Record<string, string | string[]>;
-  readonly body: Buffer | undefined;
+  readonly body: Buffer | Readable | undefined;
   readonly gate: HoldGate;
   /** Its abort destroys the upstream's socket before it returns. */
   readonly signal: AbortSignal;
@@ -25,17 +27,16 @@ export interface UpstreamRequest {
  * @throws ProblemError `upstream_unreachable`; the signal's reason.
  */
 export async function sendUpstream(to: UpstreamRequest): Promise<Dispatcher.ResponseData> {
-  const { upstream, method, body, gate, signal, dispatcher } = to;
+  const { upstream, url, method, headers, body, gate, signal, dispatcher } = to;
   await gate.pass(signal);
-  const response = await request(upstream.url, {
+  const response = await request(url, {
     method,
     dispatcher,
     signal,
     headersTimeout: 0,
     bodyTimeout: 0,
-    headers:
-      body === undefined ? to.headers : { ...to.headers, 'content-length': String(body.length) },
-    body: body === undefined ? null : outgoing(body, gate, signal),
+    headers,
+    body: body ?? null,
   }).catch((cause: unknown) => {
     signal.throwIfAborted();
     throw unreachable(upstream, 'cannot be reached', cause);
@@ -79,7 +80,8 @@ function unreachable(upstream: Upstream, what: string, cause?: unknown): Problem
   return new ProblemError('upstream_unreachable', detail, {}, cause === undefined ? {} : { cause });
 }
 
-function outgoing(body: Buffer, gate: HoldGate, signal: AbortSignal): Buffer | Readable {
+/** A body that was read whole, ready to be sent. */
+export function bytesOfBody(body: Buffer, gate: HoldGate, signal: AbortSignal): Buffer | Readable {
   if (body.length <= PIECE_BYTES) return body;
   return Readable.from(pieces(body, gate, signal), { objectMode: false, highWaterMark: 1 });
 }

@@ -1,11 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { RequestId } from '@modelcontextprotocol/sdk/types.js';
 import type { Refusal } from '../refusal';
 import { abortable } from './abortable';
 import { EventBoundaries } from './event-boundaries';
 import { mediaType, toAgent } from './headers';
 import type { HoldGate } from './hold-gate';
-import { rpcError, rpcErrorEvent } from './rpc-error';
+import type { RefusalForm } from './refusal-form';
 
 export interface ResponseLimits {
   /** The longest server-sent event that is kept until it is whole. */
@@ -26,6 +25,7 @@ export class AgentResponse {
     private readonly request: IncomingMessage,
     private readonly response: ServerResponse,
     private readonly limits: ResponseLimits,
+    private readonly form: RefusalForm,
   ) {}
 
   get begun(): boolean {
@@ -75,10 +75,10 @@ export class AgentResponse {
    * Ends the exchange with a refusal, as well as what was sent already allows: as the response, as the last event, or,
    * in the midst of anything else, by closing the socket. Settles when the agent's end is closed.
    */
-  async refuse(refusal: Refusal, id: RequestId | undefined): Promise<void> {
-    if (!this.response.headersSent) return this.answer(refusal, id);
+  async refuse(refusal: Refusal): Promise<void> {
+    if (!this.response.headersSent) return this.answer(refusal);
     if (this.events?.whole !== true) return this.destroy();
-    this.response.end(rpcErrorEvent(refusal.problem, id));
+    this.response.end(this.form.lastEvent(refusal.problem));
     await this.settled();
   }
 
@@ -86,12 +86,12 @@ export class AgentResponse {
     this.response.destroy();
   }
 
-  private async answer(refusal: Refusal, id: RequestId | undefined): Promise<void> {
-    const body = JSON.stringify(rpcError(refusal.problem, id));
+  private async answer(refusal: Refusal): Promise<void> {
+    const body = this.form.body(refusal.problem);
     const unread = !this.request.complete;
     this.response.writeHead(refusal.status, {
       ...refusal.headers,
-      'content-type': 'application/json',
+      'content-type': this.form.contentType,
       'content-length': Buffer.byteLength(body),
       'cache-control': 'no-store',
       ...(unread ? { connection: 'close' } : {}),

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { EventBoundaries } from '../../src/mcp/event-boundaries';
+import { EventBoundaries } from '../../src/relay/event-boundaries';
 
 const LIMIT = 1_000;
 
