@@ -71,8 +71,19 @@ export class PlaneProcess {
     );
   }
 
-  signal(name: NodeJS.Signals): void {
-    this.child?.signal(name);
+  /**
+   * It notes a hit just before it stands still, so a single thaw could come in between and be lost. Once it answers what was
+   * asked after the hit, it has stood still and goes on.
+   */
+  async thaw(): Promise<void> {
+    const again = setInterval(() => this.child?.signal('SIGCONT'), 50);
+    try {
+      await eventually(() => fetch(`${this.url}/healthz`, { signal: AbortSignal.timeout(2_000) }), {
+        timeoutMs: 20_000,
+      });
+    } finally {
+      clearInterval(again);
+    }
   }
 
   async kill(): Promise<void> {

@@ -105,9 +105,10 @@ async function connected({ reply, seed }: Holder): Promise<NatsConnection> {
   return connection;
 }
 
+/** The broker says why and closes; a client that was just writing reads the reset of its connection in place of the words. */
 async function expectDropped(connection: NatsConnection): Promise<void> {
   await expect(connection.closed()).resolves.toMatchObject({
-    message: expect.stringMatching(/revoked/i),
+    message: expect.stringMatching(/revoked|ECONNRESET|EPIPE/i),
   });
 }
 

@@ -94,13 +94,11 @@ async function fail(
       return plane.untilDead();
     case 'stop, then kill':
       return plane.kill();
-    case 'stop, then thaw': {
+    case 'stop, then thaw':
       plane.disarm();
-      // It notes the hit before it stands still: a thaw that comes in between would be lost.
-      const thaw = setInterval(() => plane.signal('SIGCONT'), 50);
-      await Promise.all(first).finally(() => clearInterval(thaw));
+      await plane.thaw();
+      await Promise.all(first);
       return;
-    }
     case 'sleep(600)':
     case 'throw':
       await Promise.all(first);
