@@ -4,4 +4,9 @@ export { runSidecar, type RunningSidecar, type SidecarIo } from './run-sidecar';
 export { readSettings, type Settings } from './settings';
 export { Sidecar, type SidecarParts } from './sidecar';
 export { SidecarError } from './sidecar-error';
-export { UPSTREAM_KINDS, type Upstream } from './sidecar-file';
+export {
+  UPSTREAM_KINDS,
+  type AcceptedIssuer,
+  type CallRecording,
+  type Upstream,
+} from './sidecar-file';

@@ -1,7 +1,13 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { SidecarError } from './sidecar-error';
-import { EP_NAME, readSidecarFile, type Upstream } from './sidecar-file';
+import {
+  EP_NAME,
+  readSidecarFile,
+  type AcceptedIssuer,
+  type CallRecording,
+  type Upstream,
+} from './sidecar-file';
 
 export interface Settings {
   /** The control plane. */
@@ -17,6 +23,9 @@ export interface Settings {
   /** Where this sidecar's enforcement point keeps its keys. */
   readonly keyDirectory: string;
   readonly upstreams: readonly Upstream[];
+  readonly records: CallRecording;
+  /** Whose tokens are taken beside the control plane's. */
+  readonly accept: readonly AcceptedIssuer[];
 }
 
 const Environment = z.object({
@@ -49,7 +58,7 @@ export function readSettings(
   env: Readonly<Record<string, string | undefined>>,
   configFile?: string,
 ): Settings {
-  const file = configFile === undefined ? undefined : readSidecarFile(configFile);
+  const file = configFile === undefined ? undefined : readSidecarFile(configFile, env);
   const set = Object.fromEntries(Object.entries(env).filter(([, value]) => value !== ''));
   const parsed = Environment.safeParse(set);
   if (!parsed.success) {
@@ -69,6 +78,8 @@ export function readSettings(
     port: given.SEVER_SIDECAR_PORT ?? 7410,
     keyDirectory: join(given.SEVER_DATA_DIR ?? defaultDataDirectory(), 'ep', name),
     upstreams: file?.upstreams ?? [],
+    records: file?.records ?? { arguments: 'hash', redact: [] },
+    accept: file?.accept ?? [],
   };
 }
 

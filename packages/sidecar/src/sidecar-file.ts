@@ -1,122 +1,114 @@
 import { readFileSync } from 'node:fs';
-import { isMap, isNode, isPair, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
-import { z } from 'zod';
+import { LineCounter, parseDocument } from 'yaml';
+import { acceptedIssuer, type AcceptedIssuer } from './config/accepted-issuer';
+import { variablesIn, withVariables } from './config/environment-values';
+import { WrittenSidecarFile } from './config/file-schema';
+import { notServed, type Fault } from './config/not-served';
+import type { Upstream } from './config/upstream';
+import { upstreamOf } from './config/upstream-of';
+import { HEADER_VALUE, HEADER_VALUE_FAULT } from './config/upstream-schema';
+import { lineOf, named } from './config/yaml-place';
 import { SidecarError } from './sidecar-error';
 
-/** Kinds of upstream that this version serves. */
-export const UPSTREAM_KINDS = ['mcp'] as const;
-export const EP_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+export { EP_NAME } from './config/file-schema';
+export type { AcceptedIssuer } from './config/accepted-issuer';
+export * from './config/upstream';
 
-/** Paths of the sidecar itself: an upstream of that name would shadow them. */
-const RESERVED = ['check', 'halt', 'state', 'healthz', 'readyz', 'metrics', 'ext-authz'];
-
-export interface Upstream {
-  readonly name: string;
-  readonly kind: (typeof UPSTREAM_KINDS)[number];
-  /** Where calls to `/<name>` go, path included. */
-  readonly url: string;
+/** What a `sidecar.yaml` says; a key that is not written is not there. */
+export interface SidecarFile {
+  readonly name?: string;
+  readonly mode?: 'strict' | 'best_effort';
+  readonly records?: CallRecording;
+  /** Whose tokens are taken beside the control plane's. */
+  readonly accept?: readonly AcceptedIssuer[];
+  readonly upstreams?: readonly Upstream[];
 }
 
-const UpstreamUrl = z
-  .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
-  .refine((text) => {
-    const url = URL.canParse(text) ? new URL(text) : undefined;
-    return url === undefined || (url.username === '' && url.password === '' && url.hash === '');
-  }, 'must hold neither a user name nor a fragment');
+/** What call records keep of arguments. */
+export interface CallRecording {
+  /** `hash`: their digest alone; `redacted`: themselves, without what stands under a key of `redact`. */
+  readonly arguments: 'hash' | 'redacted';
+  readonly redact: readonly string[];
+}
 
-const SidecarFile = z.strictObject({
-  name: z.string().regex(EP_NAME, `must match ${EP_NAME.source}`).optional(),
-  mode: z.enum(['strict', 'best_effort'], 'must be strict or best_effort').optional(),
-  upstreams: z
-    .array(
-      z.strictObject({
-        name: z
-          .string()
-          .regex(/^[a-z0-9-]{1,32}$/, 'must be 1 to 32 of a-z, 0-9 and -')
-          .refine((name) => !RESERVED.includes(name), {
-            error: `is a path of the sidecar itself; choose another name than ${RESERVED.join(', ')}`,
-          }),
-        kind: z.enum(UPSTREAM_KINDS, {
-          error: `is not a kind that this version serves; it serves: ${UPSTREAM_KINDS.join(', ')}`,
-        }),
-        url: UpstreamUrl,
-      }),
-    )
-    .superRefine((upstreams, context) => {
-      upstreams.forEach(({ name }, at) => {
-        if (upstreams.findIndex((other) => other.name === name) < at) {
-          context.addIssue({
-            code: 'custom',
-            path: [at, 'name'],
-            message: `is taken by an upstream above: ${name}`,
-          });
-        }
-      });
-    })
-    .optional(),
-});
-export type SidecarFile = z.infer<typeof SidecarFile>;
+type Environment = Readonly<Record<string, string | undefined>>;
 
-/** @throws SidecarError, one line per fault, each `file:line: what is wrong`. */
-export function readSidecarFile(path: string): SidecarFile {
+/**
+ * @param env where `${NAME}` in a credential comes from; without one such places are left as they are written
+ * @throws SidecarError, one line per fault, each `file:line: what is wrong`.
+ */
+export function readSidecarFile(path: string, env?: Environment): SidecarFile {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (cause) {
     throw new SidecarError(`${path}: cannot be read (${(cause as Error).message})`, { cause });
   }
-  return parseSidecarFile(text, path);
+  return parseSidecarFile(text, path, env);
 }
 
 /** @throws SidecarError as `readSidecarFile`. */
-export function parseSidecarFile(text: string, path: string): SidecarFile {
+export function parseSidecarFile(text: string, path: string, env?: Environment): SidecarFile {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const fault = document.errors[0];
   if (fault !== undefined) {
     throw new SidecarError(`${path}:${lines.linePos(fault.pos[0]).line}: ${fault.message}`);
   }
-  const parsed = SidecarFile.safeParse(document.toJS() ?? {});
-  if (parsed.success) return parsed.data;
+  const read = readWritten(document.toJS() ?? {}, env);
+  if ('file' in read) return read.file;
   throw new SidecarError(
-    parsed.error.issues
-      .flatMap((issue) => {
-        if (issue.code !== 'unrecognized_keys') return [{ at: issue.path, says: issue.message }];
-        return issue.keys.map((key) => ({ at: [...issue.path, key], says: 'is not a known key' }));
-      })
-      .map(({ at, says }) => `${path}:${lineOf(document, at, lines)}: ${named(at)} ${says}`)
+    read.faults
+      .map(({ path: at, says }) => `${path}:${lineOf(document, at, lines)}: ${named(at)} ${says}`)
       .join('\n'),
   );
 }
 
-/** Line of the key or item at the path, or of the nearest thing around it that the file does hold. */
-function lineOf(document: Document, path: readonly PropertyKey[], lines: LineCounter): number {
-  for (let depth = path.length; depth >= 0; depth -= 1) {
-    const offset = offsetOf(document, path.slice(0, depth));
-    if (offset !== undefined) return lines.linePos(offset).line;
+function readWritten(
+  written: unknown,
+  env: Environment | undefined,
+): { readonly file: SidecarFile } | { readonly faults: readonly Fault[] } {
+  const parsed = WrittenSidecarFile.safeParse(written);
+  if (!parsed.success) {
+    const faults = parsed.error.issues.flatMap((issue): Fault[] => {
+      if (issue.code !== 'unrecognized_keys') return [{ path: issue.path, says: issue.message }];
+      return issue.keys.map((key) => ({ path: [...issue.path, key], says: 'is not a known key' }));
+    });
+    return { faults };
   }
-  return 1;
+  const faults = [...notServed(parsed.data), ...(env ? credentialFaults(parsed.data, env) : [])];
+  return faults.length > 0 ? { faults } : { file: fileOf(parsed.data, env) };
 }
 
-function offsetOf(document: Document, path: readonly PropertyKey[]): number | undefined {
-  const parent = path.length === 0 ? undefined : document.getIn(path.slice(0, -1), true);
-  if (isMap(parent)) {
-    const pair = parent.items.find((item) => isPair(item) && keyText(item.key) === path.at(-1));
-    if (isNode(pair?.key)) return pair.key.range?.[0];
-  }
-  const node = document.getIn(path, true);
-  return isNode(node) ? node.range?.[0] : undefined;
+function credentialFaults({ upstreams = [] }: WrittenSidecarFile, env: Environment): Fault[] {
+  return upstreams.flatMap(({ credential }, at): Fault[] => {
+    if (credential === undefined) return [];
+    const path = ['upstreams', at, 'credential', 'value'];
+    const unset = variablesIn(credential.value).filter((name) => (env[name] ?? '') === '');
+    if (unset.length > 0) return [{ path, says: `names ${unset.join(', ')}, which is not set` }];
+    const fits = HEADER_VALUE.test(withVariables(credential.value, env));
+    return fits ? [] : [{ path, says: HEADER_VALUE_FAULT }];
+  });
 }
 
-function keyText(key: unknown): unknown {
-  return isScalar(key) ? key.value : key;
+function fileOf(written: WrittenSidecarFile, env: Environment | undefined): SidecarFile {
+  const { name, mode, records, accept, upstreams } = written;
+  return {
+    ...(name !== undefined && { name }),
+    ...(mode !== undefined && { mode }),
+    ...(records && {
+      records: { arguments: records.arguments ?? 'hash', redact: records.redact ?? [] },
+    }),
+    ...(accept && { accept: accept.map(acceptedIssuer) }),
+    ...(upstreams && {
+      upstreams: upstreams.map(upstreamOf).map((upstream) => withCredential(upstream, env)),
+    }),
+  };
 }
 
-function named(path: readonly PropertyKey[]): string {
-  if (path.length === 0) return 'the file';
-  return path
-    .map((part, at) =>
-      typeof part === 'number' ? `[${part}]` : `${at === 0 ? '' : '.'}${String(part)}`,
-    )
-    .join('');
+function withCredential(upstream: Upstream, env: Environment | undefined): Upstream {
+  const { credential } = upstream;
+  if (credential === undefined || env === undefined) return upstream;
+  const value = withVariables(credential.value, env);
+  return { ...upstream, credential: { ...credential, value } };
 }

@@ -11,6 +11,7 @@ import type { ExchangeLimits } from './relay/exchange';
 import { Exchanges } from './relay/exchanges';
 import type { Settings } from './settings';
 import { SidecarError } from './sidecar-error';
+import { hasUrl } from './sidecar-file';
 import { registerStatus } from './status-routes';
 
 const DEFAULT_LIMITS: ExchangeLimits = {
@@ -65,7 +66,8 @@ export class Sidecar {
     const { dispatcher, exchanges } = this;
     const limits = { ...DEFAULT_LIMITS, ...parts.limits };
     const exchange = { enforcer, metrics, logger, dispatcher, limits };
-    for (const upstream of upstreams) registerMcp(app, upstream, exchanges, exchange);
+    for (const upstream of upstreams.filter(hasUrl))
+      registerMcp(app, upstream, exchanges, exchange);
   }
 
   /** @throws SidecarError when the address cannot be listened on. */

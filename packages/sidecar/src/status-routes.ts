@@ -47,6 +47,9 @@ function stateOf(enforcer: Enforcer, upstreams: readonly Upstream[]): SidecarSta
     in_flight: state.inFlight,
     stale_admissions: state.staleAdmissions,
     halts: [...state.halts],
-    upstreams: upstreams.map(({ name, kind, url }) => ({ name, kind, url })),
+    upstreams: upstreams.map(({ name, kind, url, command }) => ({
+      ...{ name, kind },
+      url: url ?? `stdio:${command?.argv[0] ?? ''}`,
+    })),
   };
 }

@@ -29,6 +29,8 @@ describe('settings', () => {
       port: 7410,
       keyDirectory: join('data', 'ep', 'sidecar'),
       upstreams: [],
+      records: { arguments: 'hash', redact: [] },
+      accept: [],
     });
     expect(() => readSettings({})).toThrow(/SEVER_ENROLMENT_KEY is not set.*enrolment-keys/s);
   });
@@ -84,9 +86,9 @@ describe('sidecar.yaml', () => {
   it.each([
     [
       'a kind that is not served',
-      upstream('    kind: http\n    url: http://h/'),
+      upstream('    kind: grpc\n    url: http://h/'),
       4,
-      /it serves: mcp/,
+      /it serves: mcp, http/,
     ],
     ['no url', upstream('    kind: mcp\n'), 3, /upstreams\[0\]\.url must be an http or https URL/],
     ['another scheme', upstream('    kind: mcp\n    url: file:///etc/passwd'), 5, /http or https/],

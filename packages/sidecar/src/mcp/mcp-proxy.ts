@@ -1,13 +1,13 @@
 import type { FastifyInstance } from 'fastify';
 import type { ExchangeParts } from '../relay/exchange';
 import type { Exchanges } from '../relay/exchanges';
-import type { Upstream } from '../sidecar-file';
+import type { UrlUpstream } from '../sidecar-file';
 import { McpExchange } from './mcp-exchange';
 
 /** Reverse proxy to an MCP server over Streamable HTTP, at exactly `/<its name>`. */
 export function registerMcp(
   app: FastifyInstance,
-  upstream: Upstream,
+  upstream: UrlUpstream,
   exchanges: Exchanges,
   parts: ExchangeParts,
 ): void {

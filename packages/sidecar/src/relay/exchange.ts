@@ -12,7 +12,7 @@ import type { Dispatcher } from 'undici';
 import type { Enforcer } from '../enforcer';
 import type { Metrics } from '../metrics';
 import { NO_TOKEN, refusal, refusalOf, STOPPING, type Refusal } from '../refusal';
-import type { Upstream } from '../sidecar-file';
+import type { UrlUpstream } from '../sidecar-file';
 import { AgentResponse, type ResponseLimits } from './agent-response';
 import { bearerToken } from './headers';
 import type { HoldGate } from './hold-gate';
@@ -51,7 +51,7 @@ export abstract class Exchange {
   private readonly calls = new Set<InFlightCall>();
 
   constructor(
-    protected readonly upstream: Upstream,
+    protected readonly upstream: UrlUpstream,
     protected readonly request: IncomingMessage,
     response: ServerResponse,
     protected readonly parts: ExchangeParts,

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { request, type Dispatcher } from 'undici';
 import { ProblemError } from '@sever/protocol';
-import type { Upstream } from '../sidecar-file';
+import type { UrlUpstream } from '../sidecar-file';
 import { mediaType } from './headers';
 import type { HoldGate } from './hold-gate';
 
@@ -9,7 +9,7 @@ import type { HoldGate } from './hold-gate';
 const PIECE_BYTES = 64 * 1_024;
 
 export interface UpstreamRequest {
-  readonly upstream: Upstream;
+  readonly upstream: UrlUpstream;
   /** The address itself: for some protocols it is the upstream's, for others a path below it. */
   readonly url: string;
   readonly method: Dispatcher.HttpMethod;
@@ -50,7 +50,7 @@ export async function sendUpstream(to: UpstreamRequest): Promise<Dispatcher.Resp
 /** The bytes of the response, with a broken upstream told apart from everything else that can end the relay. */
 export async function* bytesOf(
   response: Dispatcher.ResponseData,
-  upstream: Upstream,
+  upstream: UrlUpstream,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
   try {
@@ -75,7 +75,7 @@ function faultOf(response: Dispatcher.ResponseData): string | undefined {
   return undefined;
 }
 
-function unreachable(upstream: Upstream, what: string, cause?: unknown): ProblemError {
+function unreachable(upstream: UrlUpstream, what: string, cause?: unknown): ProblemError {
   const detail = `The tool server ${upstream.name} ${what}`;
   return new ProblemError('upstream_unreachable', detail, {}, cause === undefined ? {} : { cause });
 }

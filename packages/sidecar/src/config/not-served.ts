@@ -1,0 +1,24 @@
+import type { WrittenSidecarFile } from './file-schema';
+
+export interface Fault {
+  readonly path: readonly PropertyKey[];
+  readonly says: string;
+}
+
+const LATER = 'is not served by this version; leave it out';
+
+/** Keys whose shape is settled and whose behaviour is not built: a file must not promise what nothing keeps. */
+export function notServed({ accept, records, upstreams = [] }: WrittenSidecarFile): Fault[] {
+  return [
+    ...(accept === undefined ? [] : [{ path: ['accept'], says: LATER }]),
+    ...(records === undefined ? [] : [{ path: ['records'], says: LATER }]),
+    ...upstreams.flatMap((upstream, at): Fault[] => {
+      const refuse = (key: string): Fault => ({ path: ['upstreams', at, key], says: LATER });
+      return [
+        ...(upstream.kind === 'http' ? [refuse('kind')] : []),
+        ...(upstream.policy === 'observe' ? [refuse('policy')] : []),
+        ...(upstream.kind === 'mcp' && upstream.command ? [refuse('command')] : []),
+      ];
+    }),
+  ];
+}
