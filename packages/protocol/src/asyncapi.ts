@@ -65,6 +65,12 @@ const MESSAGES = {
     signed: byEnforcementPoint('evidence'),
   },
   EvidenceReply: { summary: 'The evidence has been looked at, and what was missing is kept.' },
+  CallBatch: {
+    summary: 'Records of calls that this enforcement point has seen.',
+    signed: byEnforcementPoint('call'),
+  },
+  CallsTaken: { summary: 'The records are kept; they need not be sent again.' },
+  CallsRefused: { summary: 'Nothing of the batch was kept, and why.' },
   Leave: {
     summary: 'This boot refuses everything from now on.',
     signed: byEnforcementPoint('leave'),
@@ -87,6 +93,7 @@ const REQUEST_MESSAGES = {
   lease: { asks: ['LeaseRequest'], replies: ['LeaseGrant', 'LeaseRefusal'] },
   receipt: { asks: ['Receipt', 'Leave'], replies: [] },
   evidence: { asks: ['Evidence'], replies: ['EvidenceReply'] },
+  call: { asks: ['CallBatch'], replies: ['CallsTaken', 'CallsRefused'] },
 } as const satisfies Record<
   (typeof EP_REQUESTS)[number],
   { asks: readonly MessageName[]; replies: readonly MessageName[] }

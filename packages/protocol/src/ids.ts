@@ -19,6 +19,7 @@ export const ID_PREFIXES = {
   boot: 'bot',
   haltKey: 'hlt',
   drill: 'drl',
+  call: 'cal',
 } as const;
 
 export type IdKind = keyof typeof ID_PREFIXES;

@@ -6,6 +6,7 @@ export * from './messages';
 export * from './problems';
 export * from './rest/access';
 export * from './rest/agents';
+export * from './rest/calls';
 export * from './rest/common';
 export * from './rest/drills';
 export * from './rest/enforcement-points';

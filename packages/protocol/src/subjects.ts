@@ -6,7 +6,7 @@ const PREFIX = 'sever.v1';
 const TOKEN = /^[A-Za-z0-9_-]{1,64}$/;
 
 /** Requests of an enforcement point, each on a subject of its own that only it may publish. */
-export const EP_REQUESTS = ['snapshot', 'range', 'lease', 'receipt', 'evidence'] as const;
+export const EP_REQUESTS = ['snapshot', 'range', 'lease', 'receipt', 'evidence', 'call'] as const;
 export type EpRequest = (typeof EP_REQUESTS)[number];
 
 /** What the control plane tells every enforcement point of a tenant. */

@@ -73,6 +73,7 @@ export const IDS = {
   rotation: 'kil_01h455vb4pex5vsknk084sn00d',
   emergency: 'kil_01h455vb4pex5vsknk084sn00e',
   halt: 'kil_01h455vb4pex5vsknk084sn00f',
+  call: 'cal_01h455vb4pex5vsknk084sn00g',
 } as const;
 const NOW = 1_767_225_600_000; // 2026-01-01T00:00:00Z
 const NONCE = 'q83vEjRWeJCrze8SNFZ4kA';
@@ -241,6 +242,35 @@ export async function goldenMessages(): Promise<Record<string, unknown>> {
       applied: 5,
       entries: stream.slice(0, 2).map(({ jws }) => jws),
     }),
+    call: await sign('enforcement_point', typOf('call'), {
+      ...envelope('call'),
+      ...boot,
+      records: [
+        {
+          id: IDS.call,
+          started_at: NOW,
+          duration_ms: 12.5,
+          chain: [IDS.parent, IDS.agent],
+          initiator: IDS.initiator,
+          service: IDS.service,
+          tasks: [IDS.task],
+          credential: IDS.credential,
+          upstream: 'github',
+          tool: 'github/create_issue',
+          decision: 'deny',
+          code: 'agent_revoked',
+          stale: false,
+          outcome: 'refused',
+          kill_id: IDS.kill,
+          bytes_in: 120,
+          bytes_out: 0,
+          status: 403,
+          trace_id: '4bf92f3577b34da6a3ce929d0e0e4736',
+          span_id: '00f067aa0ba902b7',
+          arguments_hash: digest,
+        },
+      ],
+    }),
     leave: await sign('enforcement_point', typOf('leave'), {
       ...envelope('leave'),
       ...boot,
@@ -305,6 +335,13 @@ export async function goldenMessages(): Promise<Record<string, unknown>> {
         emergencies: [],
       },
       'evidence-taken': { type: 'evidence-taken', v: 1, epoch: 2 },
+      'calls-taken': { type: 'calls-taken', v: 1, stored: 1, known: 0, outside: 0 },
+      'calls-refused': {
+        type: 'calls-refused',
+        v: 1,
+        code: 'busy',
+        detail: 'Too much waits already; send it again.',
+      },
       refused: {
         type: 'refused',
         v: 1,

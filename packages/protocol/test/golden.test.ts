@@ -31,6 +31,7 @@ const SCHEMAS: Record<string, z.ZodType> = {
   'lease-refused': protocol.LeaseRefusal,
   receipt: protocol.Receipt,
   evidence: protocol.Evidence,
+  call: protocol.CallBatch,
   leave: protocol.Leave,
   'enrolment-proof': protocol.EnrolmentProof,
   token: protocol.TokenClaims,
@@ -41,6 +42,8 @@ const UNSIGNED: Record<string, z.ZodType> = {
   range: protocol.RangeReply,
   'stream-page': protocol.StreamPage,
   'evidence-taken': protocol.EvidenceReply,
+  'calls-taken': protocol.CallsTaken,
+  'calls-refused': protocol.CallsRefused,
   refused: protocol.Refusal,
 };
 

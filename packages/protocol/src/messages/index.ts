@@ -8,4 +8,5 @@ export * from './range';
 export * from './lease';
 export * from './receipt';
 export * from './evidence';
+export * from './call';
 export * from './enrolment';
