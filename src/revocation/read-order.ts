@@ -1,13 +1,15 @@
 import {
   isId,
-  isLevel,
   KILLABLE_KINDS,
   LEVELS,
+  levelText,
   parseDuration,
+  parseLevel,
   ProblemError,
   SUSPENDABLE_ONLY_KINDS,
   type IdKind,
   type KillRequest,
+  type LevelAsked,
   type SubjectAsked,
 } from '@sever/protocol';
 import type { AgentPrincipal, KeyPrincipal } from '../access/principal';
@@ -76,19 +78,27 @@ export function readOrder(by: KeyPrincipal | AgentPrincipal, asked: KillRequest)
 }
 
 function readTerms(asked: KillRequest): Partial<ReadOrder> {
-  if (asked.level !== undefined && !isLevel(asked.level))
-    throw new ProblemError(
-      'bad_level',
-      `level: one of ${LEVELS.join(', ')}, not ${JSON.stringify(asked.level.slice(0, 64))}.`,
-    );
   return {
-    ...(asked.level !== undefined && { level: asked.level }),
+    ...(asked.level !== undefined && { level: readLevel(asked.level) }),
     ...(asked.in_flight !== undefined && { in_flight: asked.in_flight }),
     ...(asked.expires_in !== undefined && {
       expires_ms: readTime('expires_in', asked.expires_in, MAX_SUSPENSION_MS),
     }),
     ...(asked.hold !== undefined && { hold_ms: readTime('hold', asked.hold, MAX_HOLD_MS) }),
   };
+}
+
+/** As it is stored and sent. @throws ProblemError `bad_level` */
+function readLevel(asked: LevelAsked): string {
+  const text = typeof asked === 'string' ? asked : `deny_tools:[${asked.deny_tools.join(',')}]`;
+  const level = parseLevel(text);
+  if (level === null)
+    throw new ProblemError(
+      'bad_level',
+      `level: one of ${LEVELS.join(', ')} (1 to 32 tools, together at most 512 characters, * only at the end of a name), ` +
+        `not ${JSON.stringify(text.slice(0, 64))}.`,
+    );
+  return levelText(level);
 }
 
 function refuseWhatOnlySuspends({ expires_in, level }: KillRequest): void {

@@ -255,7 +255,7 @@ export class Process {
         ...{ token: name, kid: 'key', lineage, scopes: [], caller, expiresAtMs },
         allowed: { decision: 'allow', stale: false, caller },
         allowedStale: { decision: 'allow', stale: true, caller },
-        ...{ seenVersion: -1, denial: null },
+        ...{ seenVersion: -1, denial: null, isNarrowed: false },
       };
       this.tokens.set(name, token);
     }

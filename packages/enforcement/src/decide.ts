@@ -1,4 +1,4 @@
-import { covers, toolScope, type Denial, type DenialView } from '@sever/protocol';
+import { covers, toolScope, type Act, type Denial, type DenialView } from '@sever/protocol';
 import type { Standing } from './machine-events';
 import type { Allowed, CallContext, Decision, Denied, DenyCode } from './types';
 import type { VerifiedToken } from './verified-token';
@@ -61,9 +61,12 @@ export function standingDenial(
 ): StandingDenial | null {
   if (verified.seenVersion !== view.version) {
     verified.denial = view.denial(verified.lineage);
+    verified.isNarrowed = view.isNarrowed(verified.lineage);
     verified.seenVersion = view.version;
   }
-  const { denial } = verified;
+  // Whether a narrow suspension takes this call cannot be remembered: the next call may be another.
+  const denial =
+    verified.denial ?? (verified.isNarrowed ? view.denial(verified.lineage, actOf(context)) : null);
   if (denial !== null)
     return { code: denial.terminal ? 'agent_revoked' : 'agent_suspended', denial };
   const boundary = boundaryDenial(context, view);
@@ -76,21 +79,38 @@ export function standingCut(
   context: CallContext,
   view: DenialView,
 ): StandingDenial | null {
-  const denial = view.cut(lineage);
+  const act = actOf(context);
+  const denial = view.cut(lineage, act);
   if (denial !== null)
     return { code: denial.terminal ? 'agent_revoked' : 'agent_suspended', denial };
   for (const subject of boundarySubjects(context)) {
-    const boundary = view.cutBySuspension(subject);
+    const boundary = view.cutBySuspension(subject, act);
     if (boundary !== null) return { code: 'tool_suspended', denial: boundary };
   }
   return null;
 }
 
 function boundaryDenial(context: CallContext, view: DenialView): Denial | null {
-  const tool = context.tool === undefined ? null : view.suspensionOf(`tool:${context.tool}`);
-  if (tool !== null) return tool;
-  const upstream = upstreamOf(context);
-  return upstream === undefined ? null : view.suspensionOf(`upstream:${upstream}`);
+  if (view.suspensionCount === 0 && view.emergencyCount === 0) return null;
+  const act = actOf(context);
+  for (const subject of boundarySubjects(context)) {
+    const denial = view.suspensionOf(subject, act);
+    if (denial !== null) return denial;
+  }
+  return null;
+}
+
+/**
+ * What the call does, for orders that take some calls and leave others; `undefined` for a look at the token alone. What is
+ * not said to be a read is a write; of HTTP methods GET and HEAD are reads (RFC 9110 §9.2.1).
+ */
+export function actOf({ tool, scope, effect }: CallContext): Act | undefined {
+  if (tool !== undefined) return { name: tool, effect: effect ?? 'write' };
+  if (scope === undefined) return undefined;
+  const http = /^http:([A-Z]+):(.*)$/s.exec(scope);
+  if (http === null) return { name: scope.slice('tool:'.length), effect: effect ?? 'write' };
+  const [, method, name = ''] = http;
+  return { name, effect: effect ?? (method === 'GET' || method === 'HEAD' ? 'read' : 'write') };
 }
 
 /** The tool and its upstream, as far as the call names them. */

@@ -130,5 +130,6 @@ function verifiedToken(token: string, claims: TokenClaims, kid: string): Verifie
     allowedStale: Object.freeze({ decision: 'allow', stale: true, caller }),
     seenVersion: -1,
     denial: null,
+    isNarrowed: false,
   };
 }

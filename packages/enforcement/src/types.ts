@@ -1,4 +1,4 @@
-import type { HaltState, Mode } from '@sever/protocol';
+import type { Effect, HaltState, Mode } from '@sever/protocol';
 
 /** What a call is about, beside who makes it. */
 export interface CallContext {
@@ -8,6 +8,8 @@ export interface CallContext {
   scope?: string | undefined;
   /** Name of the upstream, so that a suspension of it is enforced; by default what precedes the slash in `tool`. */
   upstream?: string | undefined;
+  /** Whether it changes anything; by default HTTP GET and HEAD do not, and everything else does. */
+  effect?: Effect | undefined;
 }
 
 export type DenyCode =
@@ -69,6 +71,14 @@ export interface InFlightCall {
   readonly signal: AbortSignal;
   readonly held: boolean;
   onHold(listener: (held: boolean) => void): void;
+  /**
+   * Tells once, now or after the call has ended, that whoever makes it was killed: for what the call leaves running
+   * elsewhere. Ask before `finish()`. A suspension is not told, nor is a kill that lets work in flight drain.
+   *
+   * @param listener returns at once; what it starts is counted in no receipt
+   * @returns ends the watch
+   */
+  onKilled(listener: () => void): () => void;
   /**
    * Ends the call. After an abort: call it once the socket is closed or the work has settled, which is what makes it
    * count as `aborted` in the receipt. The receipt waits for that, for a bounded time.

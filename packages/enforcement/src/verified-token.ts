@@ -18,6 +18,8 @@ export interface VerifiedToken {
   /** Version of the view at which `denial` was found; covers the lineage alone, never expiry, lease, tool or scope. */
   seenVersion: number;
   denial: Denial | null;
+  /** At that version a suspension stood against it that takes some calls and leaves others. */
+  isNarrowed: boolean;
 }
 
 /**

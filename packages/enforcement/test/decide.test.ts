@@ -1,5 +1,5 @@
 import { DenialView } from '@sever/protocol';
-import { decide } from '../src/decide';
+import { actOf, decide } from '../src/decide';
 import type { Standing } from '../src/machine-events';
 import { verifiedToken } from './support/verified-token';
 
@@ -127,5 +127,45 @@ describe('tools, upstreams and scopes', () => {
     expect(decide(verified, {}, view, 'fresh')).toMatchObject({ code: 'agent_suspended' });
     const other = verifiedToken({ agent: 'one', kid: 'key-2' });
     expect(decide(other, {}, view, 'fresh').decision).toBe('allow');
+  });
+});
+
+describe('a suspension that takes some calls', () => {
+  const verified = verifiedToken({ agent: 'one', scopes: ['tool:*', 'http:*'] });
+  const view = new DenialView();
+  view.suspend('kil_w', { subject: 'agent:one', level: 'deny_writes', epoch: 1, seq: 1 });
+
+  it.each([
+    [{ tool: 'git/push' }, 'agent_suspended'],
+    [{ tool: 'git/push', effect: 'write' }, 'agent_suspended'],
+    [{ tool: 'git/get_file', effect: 'read' }, undefined],
+    [{ scope: 'http:POST:billing/x' }, 'agent_suspended'],
+    [{ scope: 'http:GET:billing/x' }, undefined],
+    [{ scope: 'http:GET:billing/x', effect: 'write' }, 'agent_suspended'],
+    [{ upstream: 'git' }, undefined],
+    [{}, undefined],
+  ] as const)('decides by what the call does: %j', (context, code) => {
+    const decision = decide(verified, context, view, 'fresh');
+    expect(decision.decision === 'deny' ? decision.code : undefined).toBe(code);
+  });
+
+  it('is asked anew for each call of one token, in whatever order they come', () => {
+    const read = { tool: 'git/get_file', effect: 'read' } as const;
+    for (const context of [read, { tool: 'git/push' }, read, { tool: 'git/push' }])
+      expect(decide(verified, context, view, 'fresh').decision).toBe(
+        'effect' in context ? 'allow' : 'deny',
+      );
+    const neighbour = verifiedToken({ agent: 'two' });
+    expect(decide(neighbour, { tool: 'git/push' }, view, 'fresh').decision).toBe('allow');
+  });
+
+  it('of an upstream leaves what reads there, and every other upstream', () => {
+    const narrowed = new DenialView();
+    narrowed.suspend('kil_u', { subject: 'upstream:git', level: 'deny_writes', epoch: 1, seq: 1 });
+    const decided = (context: Parameters<typeof actOf>[0]) =>
+      decide(verifiedToken({ agent: 'two' }), context, narrowed, 'fresh');
+    expect(decided({ tool: 'git/push' })).toMatchObject({ code: 'tool_suspended' });
+    expect(decided({ tool: 'git/log', effect: 'read' }).decision).toBe('allow');
+    expect(decided({ tool: 'mail/send' }).decision).toBe('allow');
   });
 });

@@ -155,6 +155,20 @@ describe('a suspension by level', () => {
     expect(Object.keys(calls.counts())).toEqual(['kil_t']);
   });
 
+  it('deny_tools cuts the calls of those tools and leaves the agent its others', () => {
+    const { calls, admit, order } = running();
+    const [push, log, neighbour] = [
+      admit('one', [], 'git/push'),
+      admit('one', [], 'git/log'),
+      admit('two', [], 'git/push'),
+    ];
+    const level = 'deny_tools:[git/pu*]';
+    order({ op: 'suspend', id: 'kil_s', subject: 'agent:one', level }, 'kil_s');
+    expect([push, log, neighbour].map((call) => call.signal.aborted)).toEqual([true, false, false]);
+    push.finish();
+    expect(calls.counts()).toEqual({ kil_s: { ...none, aborted: 1 } });
+  });
+
   it('of a name that this version does not know denies everything and cuts', () => {
     const { ep, admit, order } = running();
     const [call, other] = [admit('one'), admit('two')];

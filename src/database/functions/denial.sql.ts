@@ -1,7 +1,8 @@
 /**
  * Why a lineage is dead: the first pair below its floor, a kill before a completion; else the first standing
  * suspension; no row when it lives. The same rule as `DenialView` at an enforcement point, over the same pairs.
- * p_for: 'act' (call, mint, kill) or 'spawn', which a suspension of level deny_spawn refuses as well.
+ * p_for: 'act' (mint, kill), which only deny_all takes; 'spawn', which deny_spawn and deny_writes take as well; 'list',
+ * where a suspension counts whatever its level. A level that is not known takes everything.
  *
  * Locks: none. Isolation: VOLATILE, so that inside another function it reads with a snapshot of its own statement.
  */
@@ -23,7 +24,11 @@ export const denialSql = [
        SELECT u.subject, u.order_id, 'suspend', u.level, 3, pair.ord
        FROM unnest(p_subjects) WITH ORDINALITY AS pair(subject, ord)
        JOIN suspension u ON u.tenant = p_tenant AND u.subject = pair.subject AND u.lifted_at IS NULL
-       WHERE p_for = 'spawn' OR u.level IS DISTINCT FROM 'deny_spawn'
+       WHERE CASE p_for
+               WHEN 'list' THEN true
+               WHEN 'spawn' THEN coalesce(u.level, 'deny_all') NOT LIKE 'deny\\_tools:[%'
+               ELSE coalesce(u.level, 'deny_all') NOT IN ('deny_spawn', 'deny_writes')
+                    AND coalesce(u.level, 'deny_all') NOT LIKE 'deny\\_tools:[%' END
      ) found ORDER BY found.rank, found.ord LIMIT 1
    $$`,
 
@@ -33,13 +38,13 @@ export const denialSql = [
    $$`,
 
   // An agent is dead when its own generation is below its own floor, or any pair of its lineage is.
-  // As lists and records show it, so a suspension counts whatever its level.
+  // As lists and records show it.
   `CREATE OR REPLACE FUNCTION sever_agent_denial(p_tenant text, p_id text, p_subjects text[], p_generations bigint[])
    RETURNS TABLE (subject text, order_id text, action text, level text)
    LANGUAGE sql VOLATILE ROWS 1 AS $$
      SELECT d.* FROM sever_denial(
        p_tenant,
        p_subjects || ('agent:' || p_id),
-       p_generations || sever_generation(p_tenant, 'agent:' || p_id), 'spawn') d
+       p_generations || sever_generation(p_tenant, 'agent:' || p_id), 'list') d
    $$`,
 ];

@@ -1,4 +1,4 @@
-import { comparePositions, stopsCalls, type Lineage, type Position } from '@sever/protocol';
+import { comparePositions, levelOf, stops, type Lineage, type Position } from '@sever/protocol';
 import type { CommitEvent, HistoryEvent } from './events';
 
 /** One committed denial, with the end that a lift may have set to it. */
@@ -63,7 +63,7 @@ export function nameOf({ epoch, seq }: Position): string {
 
 function mustStop({ does, floor, level }: CommitEvent, generation: number): boolean {
   if (does === 'floor') return generation < (floor ?? 0);
-  return does === 'suspend' && stopsCalls(level);
+  return does === 'suspend' && stops(levelOf(level), undefined);
 }
 
 function over(moment: bigint | null, until: bigint): boolean {

@@ -140,6 +140,40 @@ describe('suspending, lifting, escalating, reinstating', () => {
     expect((await asAgent.spawn({ name: 'child' })).agent.parent_id).toBe(agent.id);
   });
 
+  it('holds writes with deny_writes: a spawn is one, a renewal is none', async () => {
+    const { agent, credential } = await root();
+    const { body: kill } = await order(agent.id, { action: 'suspend', level: 'deny_writes' });
+    const asAgent = plane.client.as(credential.token);
+    await expect(asAgent.spawn({ name: 'child' })).rejects.toMatchObject({
+      problem: { code: 'ancestor_suspended', kill_id: kill.id },
+    });
+    expect((await asAgent.mint(agent.id)).credential.id).toMatch(/^crd_/);
+    expect((await asAgent.getAgent(agent.id)).because).toMatchObject({ level: 'deny_writes' });
+  });
+
+  it('holds tools with deny_tools, however they are written; spawning and renewing go on', async () => {
+    const { agent, credential } = await root();
+    const asAgent = plane.client.as(credential.token);
+    const level = 'deny_tools:[git/push,git/force_*]';
+    for (const asked of [level, { deny_tools: ['git/push', 'git/force_*'] }]) {
+      const { body } = await order(agent.id, { action: 'suspend', level: asked });
+      expect((await plane.client.getKill(body.id)).level).toBe(level);
+    }
+    expect((await asAgent.spawn({ name: 'child' })).agent.parent_id).toBe(agent.id);
+    expect((await asAgent.mint(agent.id)).credential.id).toMatch(/^crd_/);
+  });
+
+  it.each(['deny_tools:[]', 'deny_tools:[push]', 'deny_mondays', 'deny_tools:[a/*b]'])(
+    'refuses the level %s, says which there are, and changes nothing',
+    async (level) => {
+      const { agent } = await root();
+      const { status, body } = await order(agent.id, { action: 'suspend', level });
+      expect({ status, code: body.code }).toEqual({ status: 422, code: 'bad_level' });
+      expect(body.detail).toContain('deny_writes');
+      expect(await stateOf(agent.id)).toBe('active');
+    },
+  );
+
   it('makes a kill of a suspension, under its own id', async () => {
     const [victim, twin] = [await root(), await root()];
     const { body: suspended } = await order(victim.agent.id, { action: 'suspend' });

@@ -1,10 +1,11 @@
-import { InvalidArgumentError, Option, type Command } from 'commander';
+import { InvalidArgumentError, type Command } from 'commander';
 import {
   LEVELS,
+  levelText,
   parseDuration,
+  parseLevel,
   WAIT_DEFAULT_MS,
   type KillRequest,
-  type Level,
   type SubjectAsked,
 } from '@sever/protocol';
 import { usageError } from '../usage-error';
@@ -22,7 +23,7 @@ export interface OrderOptions extends TargetOptions {
   readonly maxAgents?: number;
   readonly ifPlan?: string;
   readonly hold?: string;
-  readonly level?: Level;
+  readonly level?: string;
   readonly expires?: string;
 }
 
@@ -36,11 +37,7 @@ export function addOrderOptions(command: Command, action: 'kill' | 'suspend'): v
     command.option('--hold <time>', 'also refuse new roots of the same service and human', timeOf);
   else
     command
-      .addOption(
-        new Option('--level <level>', 'how much is taken: everything, or spawning alone').choices([
-          ...LEVELS,
-        ]),
-      )
+      .option('--level <level>', `how much is taken: ${LEVELS.join(', ')}`, levelOf)
       .option('--expires <time>', 'when it lifts itself: 30m, 1h, 7d', timeOf);
   command
     .option('--only', 'the named credentials, and not what was minted from them')
@@ -122,6 +119,12 @@ function timeOf(text: string): string {
   if (ms === null || ms === 0)
     throw new InvalidArgumentError('Give a time such as 30s, 15m, 24h or 7d.');
   return text;
+}
+
+function levelOf(text: string): string {
+  const level = parseLevel(text);
+  if (level === null) throw new InvalidArgumentError(`Give one of ${LEVELS.join(', ')}.`);
+  return levelText(level);
 }
 
 function countOf(text: string): number {

@@ -34,5 +34,6 @@ export function verifiedToken(fields: {
     allowedStale: { decision: 'allow', stale: true, caller },
     seenVersion: -1,
     denial: null,
+    isNarrowed: false,
   };
 }

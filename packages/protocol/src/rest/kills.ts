@@ -21,6 +21,13 @@ export const SubjectAsked = z.union([
 ]);
 export type SubjectAsked = z.infer<typeof SubjectAsked>;
 
+/** A level as text (`deny_tools:[git/push,git/force_*]`), or the tools as a list. */
+export const LevelAsked = z.union([
+  z.string().max(512),
+  z.strictObject({ deny_tools: z.array(z.string().max(256)).min(1).max(32) }),
+]);
+export type LevelAsked = z.infer<typeof LevelAsked>;
+
 /** `POST /v1/kills`: `subject` or `subjects`, and why. */
 export const KillRequest = z
   .strictObject({
@@ -30,7 +37,7 @@ export const KillRequest = z
     reason: z.string(),
     ticket: z.string().min(1).max(256).optional(),
     expires_in: z.string().max(32).optional(),
-    level: z.string().max(512).optional(),
+    level: LevelAsked.optional(),
     in_flight: z.enum(['abort', 'drain']).optional(),
     hold: z.string().max(32).optional(),
     only: z.boolean().optional(),
@@ -55,7 +62,7 @@ export type KillAgentRequest = z.infer<typeof KillAgentRequest>;
 /** `POST /v1/agents/:id/suspend`. */
 export const SuspendAgentRequest = KillAgentRequest.extend({
   expires_in: z.string().max(32).optional(),
-  level: z.string().max(512).optional(),
+  level: LevelAsked.optional(),
 });
 export type SuspendAgentRequest = z.infer<typeof SuspendAgentRequest>;
 

@@ -1,4 +1,4 @@
-import { stopsCalls } from './level';
+import { isNarrow, levelOf, stops, type Act, type Level } from './level';
 import { isBelowFloor, type Lineage } from './lineage';
 
 /** Why a lineage is refused. `terminal` means killed: no waiting and no new login helps. */
@@ -59,7 +59,7 @@ export class DenialView {
   private readonly emergencies = new Map<string, Set<string>>();
   private readonly lifted = new Set<string>();
   /** The two sets again, by subject: order id → level of the suspension; ids of emergencies. */
-  private readonly suspendedBy = new Map<string, Map<string, string | undefined>>();
+  private readonly suspendedBy = new Map<string, Map<string, Level>>();
   private readonly stoppedBy = new Map<string, Set<string>>();
 
   get floorCount(): number {
@@ -70,14 +70,21 @@ export class DenialView {
     return this.suspensions.size;
   }
 
-  /** The first reason to refuse this lineage, a kill before a suspension; `null` when nothing stands against it. */
-  denial(lineage: Lineage): Denial | null {
+  get emergencyCount(): number {
+    return this.emergencies.size;
+  }
+
+  /**
+   * The first reason to refuse this lineage, a kill before a suspension; `null` when nothing stands against it. Without an
+   * act: what refuses it whatever it does.
+   */
+  denial(lineage: Lineage, act?: Act): Denial | null {
     let suspended: Denial | null = null;
     for (const [subject, generation] of lineage) {
       const floor = this.floors.get(subject);
       if (floor !== undefined && isBelowFloor(generation, floor.generation))
         return { subject, killId: floor.killId, terminal: true };
-      const order = this.suspensionOf(subject);
+      const order = this.suspensionOf(subject, act);
       // An emergency is a kill: it outranks a suspension found nearer the root.
       if (order?.terminal) return order;
       suspended ??= order;
@@ -86,25 +93,33 @@ export class DenialView {
   }
 
   /** Suspensions and emergencies alone; for subjects without a generation here (tool, upstream, signing key). */
-  suspensionOf(subject: string): Denial | null {
+  suspensionOf(subject: string, act?: Act): Denial | null {
     for (const killId of this.stoppedBy.get(subject) ?? [])
       return { subject, killId, terminal: true };
     for (const [killId, level] of this.suspendedBy.get(subject) ?? [])
-      if (stopsCalls(level)) return { subject, killId, terminal: false, level };
+      if (stops(level, act)) return this.suspendedAs(subject, killId);
     return null;
+  }
+
+  /** Does a suspension stand against this lineage that takes some calls and leaves others? */
+  isNarrowed(lineage: Lineage): boolean {
+    if (this.suspendedBy.size === 0) return false;
+    return lineage.some(([subject]) =>
+      [...(this.suspendedBy.get(subject)?.values() ?? [])].some(isNarrow),
+    );
   }
 
   /**
    * The first reason to cut work of this lineage that runs already; `null` when nothing, or only orders that let it
    * drain, stand against it.
    */
-  cut(lineage: Lineage): Denial | null {
+  cut(lineage: Lineage, act?: Act): Denial | null {
     let suspended: Denial | null = null;
     for (const [subject, generation] of lineage) {
       const floor = this.floors.get(subject);
       if (floor !== undefined && isBelowFloor(generation, cutBelow(floor)))
         return { subject, killId: floor.killId, terminal: true };
-      const order = this.cutBySuspension(subject);
+      const order = this.cutBySuspension(subject, act);
       if (order?.terminal) return order;
       suspended ??= order;
     }
@@ -112,12 +127,12 @@ export class DenialView {
   }
 
   /** As `suspensionOf`, without the suspensions that let running work drain. */
-  cutBySuspension(subject: string): Denial | null {
+  cutBySuspension(subject: string, act?: Act): Denial | null {
     for (const killId of this.stoppedBy.get(subject) ?? [])
       return { subject, killId, terminal: true };
     for (const [killId, level] of this.suspendedBy.get(subject) ?? [])
-      if (stopsCalls(level) && !this.suspensions.get(killId)?.get(subject)?.drain)
-        return { subject, killId, terminal: false, level };
+      if (stops(level, act) && !this.suspensions.get(killId)?.get(subject)?.drain)
+        return this.suspendedAs(subject, killId);
     return null;
   }
 
@@ -155,9 +170,8 @@ export class DenialView {
     const drain = suspension.drain ?? subjects.get(suspension.subject)?.drain;
     subjects.set(suspension.subject, drain ? { ...suspension, drain } : suspension);
     this.suspensions.set(id, subjects);
-    const orders =
-      this.suspendedBy.get(suspension.subject) ?? new Map<string, string | undefined>();
-    this.suspendedBy.set(suspension.subject, orders.set(id, suspension.level));
+    const orders = this.suspendedBy.get(suspension.subject) ?? new Map<string, Level>();
+    this.suspendedBy.set(suspension.subject, orders.set(id, levelOf(suspension.level)));
     this.version += 1;
   }
 
@@ -222,6 +236,11 @@ export class DenialView {
   drop(signedNow: number): void {
     for (const [subject, floor] of this.floors)
       if (floor.keepUntil < signedNow) this.floors.delete(subject);
+  }
+
+  private suspendedAs(subject: string, killId: string): Denial {
+    const level = this.suspensions.get(killId)?.get(subject)?.level;
+    return { subject, killId, terminal: false, level };
   }
 
   /** Present floors, for comparison with the database in tests and for diagnostics. */
