@@ -1,6 +1,7 @@
 import type { DenialView, InFlightCounts } from '@sever/protocol';
 import type { Clock, Timers } from './clock';
 import { boundarySubjects, refusal, standingCut, standingDenial } from './decide';
+import { KillWatches } from './kill-watches';
 import { RefusedError, type CallContext, type Denied, type InFlightCall } from './types';
 import type { VerifiedToken } from './verified-token';
 
@@ -38,6 +39,7 @@ export class InFlight {
   /** Calls that are denied, and that every order against them lets come to their own end; by the order that counts them. */
   private readonly draining = new Map<TrackedCall, string>();
   private readonly byKill = new Map<string, { aborted: number; completed: number }>();
+  private readonly watches = new KillWatches();
   private endListeners: (() => void)[] = [];
   private serial = 0;
   private holding = false;
@@ -66,6 +68,7 @@ export class InFlight {
     else
       for (const subject of subjects)
         for (const call of [...(this.bySubject.get(subject) ?? [])]) this.abortIfDenied(call, view);
+    this.watches.look(view, subjects);
   }
 
   /**
@@ -133,6 +136,11 @@ export class InFlight {
         resolve();
       });
     });
+  }
+
+  /** @internal */
+  watch({ verified, context }: TrackedCall, tell: () => void): () => void {
+    return this.watches.add(verified, context, tell);
   }
 
   /** @internal */
@@ -233,6 +241,16 @@ export class TrackedCall implements InFlightCall {
 
   onHold(listener: (held: boolean) => void): void {
     this.holdListeners.push(listener);
+  }
+
+  onKilled(listener: () => void): () => void {
+    const reason: unknown = this.signal.reason;
+    // The kill came between the admission and this line: nobody will tell of it again.
+    if (reason instanceof RefusedError && reason.denied.code === 'agent_revoked') {
+      listener();
+      return () => undefined;
+    }
+    return this.inFlight.watch(this, listener);
   }
 
   finish(): void {

@@ -35,6 +35,7 @@ export class ScriptedEnforcer implements Enforcer {
   private readonly alarmListeners: ((alarm: Alarm) => void)[] = [];
   private readonly agents = new Map<string, Agent>();
   private readonly denials = new Map<string, Denied>();
+  private readonly watches = new Set<{ subject: string; listener: () => void }>();
 
   /** @returns the agent's token */
   agent(agentId: string, scopes: readonly string[] = []): string {
@@ -52,6 +53,7 @@ export class ScriptedEnforcer implements Enforcer {
       terminal: true,
       stale: false,
     });
+    this.tellKilled(`agent:${agentId}`);
   }
 
   suspend(subject: string): void {
@@ -108,10 +110,14 @@ export class ScriptedEnforcer implements Enforcer {
     const decision = this.decide(token, context);
     const agent = this.agents.get(token);
     if (decision.decision === 'deny' || agent === undefined) return decision as Denied;
-    const call = new ScriptedCall(subjectsOf(agent, context), (ended) => {
-      this.calls.delete(ended);
-      if (ended.signal.aborted) this.finished.push(ended);
-    });
+    const call = new ScriptedCall(
+      subjectsOf(agent, context),
+      (ended) => {
+        this.calls.delete(ended);
+        if (ended.signal.aborted) this.finished.push(ended);
+      },
+      (listener) => this.watch(`agent:${agent.agentId}`, listener),
+    );
     this.calls.add(call);
     return { ...decision, call };
   }
@@ -152,6 +158,21 @@ export class ScriptedEnforcer implements Enforcer {
     return Promise.resolve();
   }
 
+  /** Who is told of the kill of this subject, when it comes. */
+  private watch(subject: string, listener: () => void): () => void {
+    const watch = { subject, listener };
+    this.watches.add(watch);
+    return () => void this.watches.delete(watch);
+  }
+
+  private tellKilled(subject: string): void {
+    for (const watch of [...this.watches]) {
+      if (watch.subject !== subject) continue;
+      this.watches.delete(watch);
+      watch.listener();
+    }
+  }
+
   private deny(subject: string, denied: Denied): void {
     this.denials.set(subject, denied);
     for (const call of [...this.calls]) if (call.subjects.includes(subject)) call.abort(denied);
@@ -169,6 +190,7 @@ export class ScriptedCall implements InFlightCall {
   constructor(
     readonly subjects: readonly string[],
     private readonly ended: (call: ScriptedCall) => void,
+    private readonly watch: (listener: () => void) => () => void,
   ) {}
 
   get signal(): AbortSignal {
@@ -177,6 +199,10 @@ export class ScriptedCall implements InFlightCall {
 
   onHold(listener: (held: boolean) => void): void {
     this.listeners.push(listener);
+  }
+
+  onKilled(listener: () => void): () => void {
+    return this.watch(listener);
   }
 
   hold(held: boolean): void {
