@@ -48,6 +48,8 @@ export interface StoredBoot {
   readonly applied_seq: string | null;
   readonly last_seen_at: Date;
   readonly state: 'live' | 'silent' | 'left';
+  readonly stale_admissions: string;
+  readonly nacks: readonly { readonly seq: number; readonly error: string }[] | null;
 }
 
 interface Known {
@@ -124,13 +126,13 @@ export class EnforcementPointStore {
     return this.work.query<StoredBoot>(
       tenant,
       `SELECT b.ep_id, b.boot_id, b.mode, b.since_epoch, b.since_seq, b.last_seen_at,
-                r.epoch AS applied_epoch, r.applied AS applied_seq,
+                r.epoch AS applied_epoch, r.applied AS applied_seq, r.nacks, b.stale_admissions,
                 CASE WHEN b.until_epoch IS NOT NULL THEN 'left'
                      WHEN b.last_seen_at < now() - make_interval(secs => 5 + t.lease_valid_ms / 1000.0) THEN 'silent'
                      ELSE 'live' END AS state
          FROM boot b JOIN tenant t ON t.id = b.tenant
          LEFT JOIN LATERAL (
-           SELECT epoch, applied FROM receipt x WHERE x.tenant = b.tenant AND x.boot_id = b.boot_id
+           SELECT epoch, applied, nacks FROM receipt x WHERE x.tenant = b.tenant AND x.boot_id = b.boot_id
            ORDER BY epoch DESC, applied DESC LIMIT 1) r ON true
          WHERE b.tenant = $1 AND b.ep_id = ANY ($2)
            AND (b.until_epoch IS NULL OR coalesce(b.left_at, b.last_seen_at) > now() - interval '1 hour')

@@ -61,5 +61,7 @@ function toBoot(boot: StoredBoot): EnforcementPointInfo['boots'][number] {
         : formatPosition({ epoch: Number(boot.applied_epoch), seq: Number(boot.applied_seq) }),
     last_seen_at: boot.last_seen_at.toISOString(),
     state: boot.state,
+    stale_admissions: Number(boot.stale_admissions),
+    nacks: (boot.nacks ?? []).map(({ seq, error }) => ({ seq, error })),
   };
 }

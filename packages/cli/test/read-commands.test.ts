@@ -152,6 +152,7 @@ describe('status', () => {
     plane.serve('GET /healthz', { status: 'ok' });
     plane.serve('GET /readyz', { status: 'ok' });
     plane.serve('GET /v1/enforcement-points', pageOf(enforcementPointBody()));
+    plane.serve('GET /v1/epochs', pageOf());
     plane.serve('GET /v1/kills', pageOf(killBody({ created_at: recently() })));
   });
 
@@ -179,7 +180,9 @@ describe('status', () => {
       containment: containmentBody({ unknown: [{ id: newId('enforcementPoint'), name: 'ep-7' }] }),
     });
     plane.serve('GET /v1/kills', pageOf(open, stuck));
-    expect((await runCli(plane.url, ['status'])).code).toBe(4);
+    const worse = await runCli(plane.url, ['status']);
+    expect(worse.code).toBe(4);
+    expect(worse.out).toContain('2 recent kills not contained, 1 stuck (waiting changes nothing):');
   });
 
   it('leaves out kills from before the time asked for', async () => {
@@ -209,6 +212,56 @@ describe('status', () => {
     expect(out).toContain('2 enforcement points, 0 live, 1 silent');
     expect(out).toMatch(/│ quiet +│ strict │ silent/);
     expect(out).toMatch(/│ gone +│ strict │ not running/);
+  });
+});
+
+describe('status of what is not as it should be', () => {
+  beforeEach(() => {
+    plane.serve('GET /healthz', { status: 'ok' });
+    plane.serve('GET /readyz', { status: 'ok' });
+    plane.serve('GET /v1/kills', pageOf());
+    plane.serve('GET /v1/epochs', pageOf());
+    plane.serve('GET /v1/enforcement-points', pageOf(enforcementPointBody()));
+  });
+
+  it('names the orders that somebody could not apply, and calls let through while stale; a healthy one says nothing', async () => {
+    const [boot] = enforcementPointBody().boots;
+    const nacks = [{ seq: 9, error: 'unknown op' }];
+    const boots = boot ? [{ ...boot, nacks, stale_admissions: 3 }] : [];
+    plane.serve(
+      'GET /v1/enforcement-points',
+      pageOf(enforcementPointBody({ name: 'odd', boots }), enforcementPointBody({ name: 'well' })),
+    );
+    const { out } = await runCli(plane.url, ['status']);
+    expect(out).toMatch(/│ odd .*│ entry 9: unknown op; 3 let through while stale/);
+    expect(out).toMatch(/│ well .*│ +│$/m);
+    expect(out).toContain('1 order could not be applied somewhere');
+    expect(out).toContain('3 calls let through without a valid lease');
+  });
+
+  it('shows each time the database had gone back, and what of it is lost', async () => {
+    const epoch = {
+      ...{
+        epoch: 2,
+        opened_at: AT,
+        because: 'timeline',
+        former_head: '1.40',
+        highest_seen: '1.44',
+      },
+      ...{ restored: [newId('kill')], lost: [{ from: '1.42', to: '1.44' }], settled: false },
+    };
+    plane.serve('GET /v1/epochs', pageOf(epoch));
+    const { out } = await runCli(plane.url, ['status']);
+    expect(out).toContain(
+      'Epoch 2 since 2026-05-01 03:12:05Z: the database had gone back (timeline',
+    );
+    expect(out).toContain('1 order restored; LOST, shown by nobody so far: 1.42–1.44');
+    plane.serve('GET /v1/epochs', pageOf());
+    expect((await runCli(plane.url, ['status'])).out).not.toContain('Epoch');
+    expect(JSON.parse((await runCli(plane.url, ['status', '--json'])).out)).toMatchObject({
+      stuck: [],
+      epochs: [],
+    });
   });
 });
 

@@ -7,6 +7,7 @@ import {
   CascadeList,
   CompleteReply,
   EnforcementPointList,
+  EpochList,
   EnrolmentKeyCreated,
   Kill,
   KillList,
@@ -21,6 +22,7 @@ import {
   type CreateApiKey,
   type CreateEnrolmentKey,
   type EnforcementPointInfo,
+  type EpochInfo,
   type KillAgentRequest,
   type KillQuery,
   type KillReceipt,
@@ -208,6 +210,10 @@ export class SeverClient {
     options: CallOptions = {},
   ): Promise<List<EnforcementPointInfo>> {
     return this.get(EnforcementPointList, 'v1/enforcement-points', { ...query }, options);
+  }
+
+  epochs(query: PageQuery = {}, options: CallOptions = {}): Promise<List<EpochInfo>> {
+    return this.get(EpochList, 'v1/epochs', { ...query }, options);
   }
 
   createApiKey(request: CreateApiKey, options: CallOptions = {}): Promise<ApiKeyCreated> {

@@ -48,6 +48,10 @@ export const EnforcementPointInfo = z.object({
       applied: z.string().nullable(),
       last_seen_at: Timestamp.nullable(),
       state: z.enum(['live', 'silent', 'left']),
+      /** Calls let through without a valid lease since this process began (best_effort). */
+      stale_admissions: z.number().int().default(0),
+      /** Entries of its newest receipt that it could not apply; it denies what they name. */
+      nacks: z.array(z.object({ seq: z.number().int(), error: z.string() })).default([]),
     }),
   ),
 });
