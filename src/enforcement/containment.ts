@@ -1,5 +1,4 @@
 import {
-  containmentState,
   darkAfterMs,
   type Containment as ContainmentReply,
   type ContainmentState,
@@ -10,10 +9,11 @@ import { type Epochs } from '../stream/epochs';
 import { type EnforcementEvents } from '../stream/enforcement-events';
 import { type Replica } from '../stream/replica';
 import { type Sightings } from '../stream/sightings';
+import { orderStanding, revokedAndLiving } from './containment-rules';
 import { ContainmentWatch } from './containment-watch';
 import { notCovered } from './not-covered';
 import { type RosterStore, type OrderRef, type Roster } from './roster.store';
-import { byEnforcementPoint, standingOf, toKillReceipt, type EpStanding } from './standing';
+import { toKillReceipt, type EpStanding } from './standing';
 
 export interface OrderContainment {
   readonly state: ContainmentState;
@@ -95,18 +95,16 @@ export class Containment {
     unsettledMs: number,
   ): OrderContainment {
     const leftMs = this.boundAt(tenant, order) - this.replica.monotonic();
-    const standings = roster.boots.map((boot) => standingOf(boot, order, leftMs <= 0));
-    const points = byEnforcementPoint(standings);
+    const { boots, points, state } = orderStanding(roster.boots, order, leftMs <= 0, unsettledMs);
     const darkBy = new Date(this.replica.wall() + Math.max(0, leftMs)).toISOString();
-    const living = roster.revoked.filter(({ mode, until }) => {
+    const living = revokedAndLiving(roster.revoked, (until) => {
       const seenAt = this.sightings.seenAt(tenant, until);
-      const bound = seenAt + darkAfterMs(order.leaseValidMs);
-      return mode === 'best_effort' || this.replica.monotonic() < bound;
+      return this.replica.monotonic() >= seenAt + darkAfterMs(order.leaseValidMs);
     });
     return {
-      state: settledState(containmentState(points.map((point) => point.status)), unsettledMs),
+      state,
       unsettledMs,
-      receipts: standings.map(toKillReceipt),
+      receipts: boots.map(toKillReceipt),
       containment: {
         required: points.length,
         enforced: withStatus(points, 'enforced').length,
@@ -128,11 +126,6 @@ export class Containment {
       },
     };
   }
-}
-
-/** Boots that the database has forgotten are on no roster; each of those that are may still be done. */
-function settledState(state: ContainmentState, unsettledMs: number): ContainmentState {
-  return state === 'contained' && unsettledMs > 0 ? 'partial' : state;
 }
 
 function withStatus(points: readonly EpStanding[], status: EpStanding['status']): EpStanding[] {

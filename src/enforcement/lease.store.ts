@@ -1,28 +1,10 @@
 import { Injectable } from '@nestjs/common';
-import type { LeaseRequest } from '@sever/protocol';
 import { UnitOfWork } from '../database/unit-of-work';
-
-export interface LeaseQuestion {
-  readonly tenant: string;
-  readonly ep: string;
-  readonly request: LeaseRequest;
-}
+import { LONG_SILENCE_MS, type LeaseFacts, type LeaseQuestion } from './lease-rules';
 
 /** What one statement on the primary says about a lease request. */
-export interface LeaseStanding {
-  readonly epoch: number;
-  readonly head: number;
-  readonly validMs: number;
-  /** Milliseconds since the Unix epoch on the database's clock. */
-  readonly now: number;
+export interface LeaseStanding extends LeaseFacts {
   readonly sealedKey: Buffer;
-  readonly revoked: boolean;
-  /** Mode of the stored boot; `null` when it is not stored, has left or was retired. */
-  readonly livingMode: string | null;
-  /** Not heard for so long that a retirement may be on its way. */
-  readonly longSilent: boolean;
-  /** The chain's value at the place that the request names; `null` when that place is not comparable. */
-  readonly digest: string | null;
 }
 
 interface Row {
@@ -39,11 +21,6 @@ interface Row {
   digest: Buffer | null;
 }
 
-/**
- * A lease given to a boot that was last noted this long ago waits until the note is renewed. With the longest lease
- * (11 minutes with its margin) that ends before a boot so noted could be retired (20 minutes).
- */
-const LONG_SILENCE = '5 minutes';
 const CHAIN_START = Buffer.alloc(32);
 
 @Injectable()
@@ -62,7 +39,7 @@ export class LeaseStore {
               floor(extract(epoch FROM statement_timestamp()) * 1000) AS now, pg_is_in_recovery() AS standby,
               e.lease_key_sealed, e.revoked_at IS NOT NULL AS revoked,
               CASE WHEN b.until_epoch IS NULL AND b.left_at IS NULL THEN b.mode END AS living_mode,
-              b.last_seen_at < now() - interval '${LONG_SILENCE}' AS long_silent,
+              b.last_seen_at < now() - interval '${LONG_SILENCE_MS} milliseconds' AS long_silent,
               s.digest
        FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[])
             WITH ORDINALITY AS a(tenant, ep, boot_id, epoch, applied, n)

@@ -1,4 +1,4 @@
-import { allRequests, LeaseRequest, type LeaseRefusal, type LeaseReply } from '@sever/protocol';
+import { allRequests, LeaseRequest, type LeaseReply } from '@sever/protocol';
 import type { Logger } from 'pino';
 import { type Broker, type BrokerMessage } from '../broker/broker';
 import { Batcher } from '../stream/batcher';
@@ -6,8 +6,9 @@ import { type EnforcementEvents } from '../stream/enforcement-events';
 import { parseMessage, requestFrom } from '../stream/ep-request';
 import { type Turn } from '../stream/turn';
 import { type BootActivity } from './boot-activity';
+import { judgeLease, leaseGrant, leaseRefusal, type LeaseQuestion } from './lease-rules';
 import { type LeaseSigner } from './lease-signer';
-import { type LeaseStore, type LeaseQuestion, type LeaseStanding } from './lease.store';
+import { type LeaseStore, type LeaseStanding } from './lease.store';
 
 const MAX_REQUEST_BYTES = 2_048;
 
@@ -62,55 +63,19 @@ export class Leases {
 
   private async decide(question: LeaseQuestion, standing: LeaseStanding): Promise<LeaseReply> {
     const { tenant, ep, request } = question;
-    if (standing.revoked) return refusal(question, 'revoked');
-    if (standing.livingMode !== request.mode) return refusal(question, 'boot_unknown');
-    const difference = divergence(request, standing);
-    if (difference !== null) {
-      this.ports.log.error(
-        { alarm: 'divergence', tenant, ep, bootId: request.boot_id },
-        difference,
-      );
-      this.ports.events.alarms.next({ kind: 'divergence', tenant, epId: ep, detail: difference });
-      return refusal(question, 'divergence');
+    const verdict = judgeLease(request, standing);
+    if (verdict.refused !== null) {
+      if (verdict.divergence !== null) this.alarm(question, verdict.divergence);
+      return leaseRefusal(question, verdict.refused);
     }
-    if (standing.longSilent && !(await this.ports.store.renew(tenant, request.boot_id)))
-      return refusal(question, 'boot_unknown');
+    if (verdict.renewFirst && !(await this.ports.store.renew(tenant, request.boot_id)))
+      return leaseRefusal(question, 'boot_unknown');
     this.ports.activity.touch(tenant, request.boot_id);
-    return {
-      type: 'lease',
-      v: 1,
-      tenant,
-      ep,
-      boot_id: request.boot_id,
-      nonce: request.nonce,
-      epoch: standing.epoch,
-      head: standing.head,
-      valid_ms: standing.validMs,
-      now: standing.now,
-    };
+    return leaseGrant({ tenant, ep, request }, standing);
   }
-}
 
-/** An enforcement point of an older epoch is behind, not different: it takes a snapshot when it sees the newer one. */
-function divergence(request: LeaseRequest, standing: LeaseStanding): string | null {
-  if (request.epoch > standing.epoch)
-    return `it has applied epoch ${request.epoch}, and the database is in ${standing.epoch}`;
-  if (request.epoch < standing.epoch) return null;
-  if (request.applied > standing.head)
-    return `it has applied ${request.applied}, and the head is ${standing.head}`;
-  if (standing.digest !== null && standing.digest !== request.digest)
-    return `its digest at ${request.applied} is not that of the database`;
-  return null;
-}
-
-function refusal({ tenant, ep, request }: LeaseQuestion, code: LeaseRefusal['code']): LeaseRefusal {
-  return {
-    type: 'lease-refused',
-    v: 1,
-    tenant,
-    ep,
-    boot_id: request.boot_id,
-    nonce: request.nonce,
-    code,
-  };
+  private alarm({ tenant, ep, request }: LeaseQuestion, detail: string): void {
+    this.ports.log.error({ alarm: 'divergence', tenant, ep, bootId: request.boot_id }, detail);
+    this.ports.events.alarms.next({ kind: 'divergence', tenant, epId: ep, detail });
+  }
 }

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { Receipt } from '@sever/protocol';
 import { UnitOfWork } from '../database/unit-of-work';
+import type { ReceiptFacts } from './receipt-rules';
 
 /** A receipt whose signature holds, as it arrived. */
 export interface ArrivedReceipt {
@@ -10,16 +11,6 @@ export interface ArrivedReceipt {
   readonly arrivedAt: number;
 }
 
-/** What the database says about the place that a receipt names. */
-export interface ReceiptStanding {
-  readonly epoch: number;
-  readonly head: number;
-  /** The boot is stored, and is this enforcement point's. */
-  readonly known: boolean;
-  /** The chain's value there; `null` when that entry is not kept any more. */
-  readonly digest: string | null;
-}
-
 const CHAIN_START = Buffer.alloc(32).toString('base64url');
 
 @Injectable()
@@ -27,7 +18,7 @@ export class ReceiptStore {
   constructor(private readonly work: UnitOfWork) {}
 
   /** One statement for all that wait: none of them can be judged by a head older than its arrival. */
-  async standings(arrived: readonly ArrivedReceipt[]): Promise<(ReceiptStanding | null)[]> {
+  async standings(arrived: readonly ArrivedReceipt[]): Promise<(ReceiptFacts | null)[]> {
     const rows = await this.work.querySystem<{
       n: string;
       epoch: string;
@@ -49,7 +40,7 @@ export class ReceiptStore {
         arrived.map(({ receipt }) => receipt.applied),
       ],
     );
-    const standings: (ReceiptStanding | null)[] = arrived.map(() => null);
+    const standings: (ReceiptFacts | null)[] = arrived.map(() => null);
     for (const row of rows) {
       const at = Number(row.n) - 1;
       const start = arrived[at]?.receipt.applied === 0;

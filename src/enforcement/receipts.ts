@@ -8,10 +8,10 @@ import type { EpIdentity } from '../stream/ep-request';
 import { type EpSignatures } from '../stream/ep-signatures';
 import { type Replica } from '../stream/replica';
 import { type BootActivity } from './boot-activity';
-import { type ReceiptStore, type ArrivedReceipt, type ReceiptStanding } from './receipt.store';
+import { judgeReceipt, onceEachStep, StoredSteps, type ReceiptFacts } from './receipt-rules';
+import { type ReceiptStore, type ArrivedReceipt } from './receipt.store';
 
 const MAX_RECEIPT_BYTES = 512 * 1_024;
-const REMEMBERED_BOOTS = 10_000;
 const SHAPES = { [typOf('receipt')]: Receipt, [typOf('leave')]: Leave };
 
 export interface ReceiptsPorts {
@@ -35,8 +35,7 @@ export type ReceiptOutcome = 'taken' | 'not_signed' | 'does_not_hold';
  */
 export class Receipts {
   private readonly arrived: Batcher<ArrivedReceipt, boolean>;
-  /** Per boot, the step that was stored last and what it said of calls in flight. */
-  private readonly stored = new Map<string, string>();
+  private readonly stored = new StoredSteps();
   private subscription: { unsubscribe(): void } | undefined;
 
   constructor(private readonly ports: ReceiptsPorts) {
@@ -73,7 +72,7 @@ export class Receipts {
     }
     const { tenant, ep: epId, halts } = said;
     if (halts !== undefined) this.ports.events.halts.next({ tenant, epId, halts });
-    if (this.stored.get(nameOf(said)) === stepOf(said)) {
+    if (this.stored.has(said)) {
       this.ports.activity.touch(said.tenant, said.boot_id);
       return 'taken';
     }
@@ -104,26 +103,16 @@ export class Receipts {
     return holds;
   }
 
-  private holds(receipt: Receipt, standing: ReceiptStanding | null): boolean {
-    const { tenant, ep, epoch, applied, digest } = receipt;
-    if (standing === null || !standing.known || epoch < standing.epoch) return false;
-    if (epoch > standing.epoch || applied > standing.head) {
-      const claims = `claims ${epoch}.${applied}, the head is ${standing.epoch}.${standing.head}`;
-      this.alarm('receipt_over_head', tenant, ep, claims);
-      return false;
-    }
-    if (standing.digest !== null && standing.digest !== digest) {
-      this.alarm('divergence', tenant, ep, `its digest at ${applied} is not that of the database`);
-      return false;
-    }
-    return true;
+  private holds(receipt: Receipt, facts: ReceiptFacts | null): boolean {
+    const verdict = judgeReceipt(receipt, facts);
+    if (!verdict.holds && verdict.alarm !== null)
+      this.alarm(verdict.alarm.kind, receipt.tenant, receipt.ep, verdict.alarm.detail);
+    return verdict.holds;
   }
 
   private tell(receipt: Receipt): void {
     const { tenant, ep, boot_id: bootId, epoch, applied, nacks, in_flight: inFlight } = receipt;
-    this.stored.set(nameOf(receipt), stepOf(receipt));
-    if (this.stored.size > REMEMBERED_BOOTS)
-      this.stored.delete(this.stored.keys().next().value ?? '');
+    this.stored.add(receipt);
     this.ports.activity.touch(tenant, bootId);
     this.ports.events.receipts.next({
       ...{ tenant, epId: ep, bootId, epoch, applied, nacks },
@@ -140,33 +129,4 @@ export class Receipts {
     this.ports.log.error({ alarm: kind, tenant, ep: epId }, detail);
     this.ports.events.alarms.next({ kind, tenant, epId, detail });
   }
-}
-
-function nameOf(receipt: Receipt): string {
-  return `${receipt.tenant}/${receipt.ep}/${receipt.boot_id}`;
-}
-
-function stepOf(receipt: Receipt): string {
-  return `${receipt.epoch}.${receipt.applied} ${JSON.stringify(receipt.in_flight)}`;
-}
-
-/** Two receipts for one step may wait together: the first one's arrival, the last one's counts. */
-function onceEachStep(arrived: readonly ArrivedReceipt[]): ArrivedReceipt[] {
-  const steps = new Map<string, ArrivedReceipt>();
-  for (const one of arrived) {
-    const { receipt } = one;
-    const step = `${nameOf(receipt)}/${receipt.epoch}.${receipt.applied}`;
-    const first = steps.get(step);
-    steps.set(
-      step,
-      first === undefined
-        ? one
-        : {
-            jws: one.jws,
-            arrivedAt: first.arrivedAt,
-            receipt: { ...receipt, held_ms: first.receipt.held_ms },
-          },
-    );
-  }
-  return [...steps.values()];
 }

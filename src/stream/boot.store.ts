@@ -2,13 +2,7 @@ import { Injectable } from '@nestjs/common';
 import type { Position, SnapshotRequest } from '@sever/protocol';
 import type { EntityManager } from 'typeorm';
 import { UnitOfWork } from '../database/unit-of-work';
-
-export type EntryRefusal =
-  | 'enforcement_point_unknown'
-  | 'enforcement_point_revoked'
-  | 'boot_of_another'
-  | 'boot_left'
-  | 'mode_changed';
+import { entryRefusal, type BootFacts, type EntryRefusal } from './boot-rules';
 
 export type Entered =
   | { readonly refused: EntryRefusal }
@@ -20,15 +14,6 @@ export type Entered =
       /** The process that this one proved to be gone. */
       readonly replaced: string | null;
     };
-
-interface Row {
-  n: number;
-  known: boolean;
-  revoked: boolean | null;
-  boot_ep: string | null;
-  mode: string | null;
-  left: boolean | null;
-}
 
 /**
  * Where boots enter and leave the roster. Both hold the tenant's row of stream_head until commit, so no kill is
@@ -44,13 +29,13 @@ export class BootStore {
       const head = await lockHead(manager, tenant);
       if (head === null) return requests.map(() => ({ refused: 'enforcement_point_unknown' }));
       const rows = await readStanding(manager, tenant, requests);
-      const entering = requests.filter((request, n) => refusalOf(rows[n], request) === null);
+      const entering = requests.filter((request, n) => entryRefusal(rows[n], request) === null);
       const replaced = await this.store(manager, tenant, head, entering);
       return requests.map((request, n): Entered => {
-        const refused = refusalOf(rows[n], request);
+        const refused = entryRefusal(rows[n], request);
         if (refused !== null) return { refused };
         const gone = request.replaces !== undefined && replaced.has(request.replaces);
-        const isNew = rows[n]?.boot_ep === null;
+        const isNew = rows[n]?.bootEp === null;
         return { refused: null, head, isNew, replaced: gone ? (request.replaces ?? null) : null };
       });
     });
@@ -151,9 +136,9 @@ async function readStanding(
   manager: EntityManager,
   tenant: string,
   requests: readonly SnapshotRequest[],
-): Promise<Row[]> {
-  return manager.query<Row[]>(
-    `SELECT a.n, e.id IS NOT NULL AS known, e.revoked_at IS NOT NULL AS revoked, b.ep_id AS boot_ep, b.mode,
+): Promise<BootFacts[]> {
+  return manager.query<BootFacts[]>(
+    `SELECT a.n, e.id IS NOT NULL AS known, e.revoked_at IS NOT NULL AS revoked, b.ep_id AS "bootEp", b.mode,
             b.left_at IS NOT NULL AS left
      FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS a(ep, boot_id, n)
      LEFT JOIN enforcement_point e ON e.tenant = $1 AND e.id = a.ep
@@ -161,13 +146,4 @@ async function readStanding(
      ORDER BY a.n`,
     [tenant, requests.map((request) => request.ep), requests.map((request) => request.boot_id)],
   );
-}
-
-function refusalOf(row: Row | undefined, request: SnapshotRequest): EntryRefusal | null {
-  if (!row?.known) return 'enforcement_point_unknown';
-  if (row.revoked) return 'enforcement_point_revoked';
-  if (row.boot_ep === null) return null;
-  if (row.boot_ep !== request.ep) return 'boot_of_another';
-  if (row.left) return 'boot_left';
-  return row.mode === request.mode ? null : 'mode_changed';
 }

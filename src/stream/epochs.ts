@@ -26,7 +26,7 @@ export class Epochs {
     const waiting = await this.store.waiting(tenant, epoch);
     if (waiting !== null && !waiting.settled) {
       const seenAt = this.sightings.seenAt(tenant, { epoch, seq: 0 });
-      const left = seenAt + darkAfterMs(waiting.leaseValidMs) - this.replica.monotonic();
+      const left = leftUntilSettled(waiting, this.replica.monotonic() - seenAt);
       if (left > 0) return left;
       // Another replica, or this one after a restart, need not wait again.
       this.store
@@ -36,4 +36,12 @@ export class Epochs {
     this.settled.add(name);
     return 0;
   }
+}
+
+/** @param seenMs so long ago this replica first saw that epoch */
+export function leftUntilSettled(
+  { leaseValidMs, settled }: { readonly leaseValidMs: number; readonly settled: boolean },
+  seenMs: number,
+): number {
+  return settled ? 0 : Math.max(0, darkAfterMs(leaseValidMs) - seenMs);
 }

@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { broadcastSubject, comparePositions, type Position } from '@sever/protocol';
+import { broadcastSubject, type Position } from '@sever/protocol';
 import type { Logger } from 'pino';
 import type { Broker } from '../broker/broker';
 import type { Failpoints } from '../config/failpoints';
 import type { Continuity } from '../database/continuity';
 import type { Replica } from './replica';
 import { digestAfter } from './read-entry';
+import { RelayCursor, type RelayMark } from './relay-cursor';
 import { packEntries, type SignedEntries } from './signed-entries';
 import type { StoredEntry } from './stream.store';
 
@@ -22,64 +23,48 @@ export interface LanePorts {
   readonly log: Logger;
 }
 
-/** One tenant's stream on its way out: in order, without a gap, each entry at least once. */
+/** One tenant's stream on its way out: what the cursor says is next is signed and published. */
 export class Lane {
-  private queue: (Position & { readonly payload: string })[] = [];
+  private readonly cursor: RelayCursor<StoredEntry>;
   private draining = false;
   private publishedAt = -Infinity;
-  /** The newest place that has been queued. */
-  private queued: Position;
-  private published: Position;
-  /** The newest place that the server is known to have taken. */
-  private safe: Position;
-  private rewinds = 0;
 
   constructor(
     readonly tenant: string,
     from: Position,
     private readonly ports: LanePorts,
   ) {
-    this.queued = this.published = this.safe = from;
+    this.cursor = new RelayCursor(from);
   }
 
   /** Everything up to here is queued or published. */
   get tail(): Position {
-    return this.queued;
-  }
-
-  get publishedUpTo(): Position {
-    return this.published;
+    return this.cursor.tail;
   }
 
   /** @returns false when there is a gap before these entries: what lies between must be read first. */
   offer(epoch: number, entries: readonly StoredEntry[]): boolean {
-    if (epoch > this.queued.epoch) this.queued = { epoch, seq: 0 };
-    if (epoch < this.queued.epoch) return true;
-    for (const { seq, payload } of entries) {
-      if (seq <= this.queued.seq) continue;
-      if (seq > this.queued.seq + 1) return false;
-      this.queued = { epoch, seq };
-      this.queue.push({ epoch, seq, payload });
-    }
-    if (this.queue.length > 0 && !this.draining) void this.drain();
-    return true;
+    const isWhole = this.cursor.offer(epoch, entries);
+    if (isWhole && !this.cursor.isEmpty && !this.draining) void this.drain();
+    return isWhole;
   }
 
-  confirm(upTo: Position): void {
-    if (comparePositions(upTo, this.safe) > 0) this.safe = upTo;
+  mark(): RelayMark {
+    return this.cursor.mark();
   }
 
-  /** The connection was lost, and with it perhaps whatever the server had not confirmed. */
+  confirm(mark: RelayMark): void {
+    this.cursor.confirm(mark);
+  }
+
   rewind(): void {
-    this.rewinds += 1;
-    this.queue = [];
-    this.queued = this.published = this.safe;
+    this.cursor.rewind();
   }
 
   private async drain(): Promise<void> {
     this.draining = true;
     try {
-      while (this.queue.length > 0) {
+      while (!this.cursor.isEmpty) {
         const wait = this.publishedAt + COALESCE_MS - this.ports.replica.monotonic();
         if (wait > 0) await delay(wait);
         await this.publishNext();
@@ -94,24 +79,21 @@ export class Lane {
 
   private async publishNext(): Promise<void> {
     const { broker, failpoints, signed, replica } = this.ports;
-    const epoch = this.queue[0]?.epoch;
-    if (epoch === undefined) return;
-    const end = this.queue.findIndex((entry) => entry.epoch !== epoch);
-    const batch = this.queue.splice(0, Math.min(end === -1 ? this.queue.length : end, MAX_BATCH));
-    const { rewinds } = this;
+    const batch = this.cursor.take(MAX_BATCH);
+    if (batch === null) return;
+    const { epoch, entries } = batch;
     await failpoints.hit('relay.before_publish');
-    const messages = packEntries(await signed.of(this.tenant, epoch, batch));
-    // What came before this batch may be lost by now: it will be read again, with what came before.
-    if (rewinds !== this.rewinds) return;
+    const messages = packEntries(await signed.of(this.tenant, epoch, entries));
+    if (!this.cursor.mayPublish(batch)) return;
     const subject = broadcastSubject('stream', this.tenant);
-    const last = batch.at(-1);
+    const last = entries.at(-1);
     if (last !== undefined)
       this.ports.continuity.committed(this.tenant, {
         ...{ epoch, seq: last.seq, digest: digestAfter(last.payload) },
       });
     if (!messages.every((message) => broker.publish(subject, message))) return this.rewind();
     this.publishedAt = replica.monotonic();
-    this.published = last ?? this.published;
+    this.cursor.handedOver(batch);
     await failpoints.hit('relay.after_publish');
   }
 }

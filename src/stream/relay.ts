@@ -29,13 +29,12 @@ export interface RelayPorts extends LanePorts {
  */
 export class Relay {
   private readonly lanes = new Map<string, Promise<Lane | null>>();
+  private readonly opened: Lane[] = [];
   private readonly reading = new Map<string, { again: boolean }>();
   private readonly listener: Listener;
   private timer: NodeJS.Timeout | undefined;
   private looking = false;
   private closed = false;
-  /** Grows with each reconnect: a flush begun before proves nothing after. */
-  private connection = 0;
 
   constructor(private readonly ports: RelayPorts) {
     this.listener = new Listener(
@@ -47,7 +46,7 @@ export class Relay {
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    this.ports.broker.onReconnect(() => void this.publishAgain());
+    this.ports.broker.onReconnect(() => this.publishAgain());
     // Heard first, then read: what is committed between the two is in one of them.
     await this.listener.start();
     await this.look();
@@ -149,7 +148,7 @@ export class Relay {
     if (lane === undefined) {
       lane = this.ports.store
         .republishFrom(tenant)
-        .then((from) => (from === null ? null : new Lane(tenant, from, this.ports)));
+        .then((from) => (from === null ? null : this.open(tenant, from)));
       const forget = (): void => void this.lanes.delete(tenant);
       lane.then((opened) => opened === null && forget(), forget);
       this.lanes.set(tenant, lane);
@@ -157,32 +156,28 @@ export class Relay {
     return lane;
   }
 
+  private open(tenant: string, from: Position): Lane {
+    const lane = new Lane(tenant, from, this.ports);
+    this.opened.push(lane);
+    return lane;
+  }
+
   private async confirm(): Promise<void> {
-    const connection = this.connection;
-    const lanes = await this.openLanes();
-    const published = lanes.map((lane): [Lane, Position] => [lane, lane.publishedUpTo]);
+    const marks = this.opened.map((lane) => [lane, lane.mark()] as const);
     try {
       await this.ports.broker.flush();
     } catch {
       return; // disconnected: what is not confirmed is published again
     }
-    if (connection === this.connection && this.ports.broker.isConnected())
-      for (const [lane, position] of published) lane.confirm(position);
+    if (this.ports.broker.isConnected()) for (const [lane, mark] of marks) lane.confirm(mark);
   }
 
-  private async publishAgain(): Promise<void> {
-    this.connection += 1;
-    for (const lane of await this.openLanes()) {
+  /** At once: a flush that was begun before the connection was lost proves nothing any more. */
+  private publishAgain(): void {
+    for (const lane of this.opened) {
       lane.rewind();
       void this.catchUp(lane.tenant);
     }
-  }
-
-  private async openLanes(): Promise<Lane[]> {
-    const settled = await Promise.allSettled(this.lanes.values());
-    return settled.flatMap((lane) =>
-      lane.status === 'fulfilled' && lane.value !== null ? [lane.value] : [],
-    );
   }
 
   private failed(error: unknown, tenant: string): void {

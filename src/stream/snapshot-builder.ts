@@ -1,12 +1,8 @@
 import { createHash } from 'node:crypto';
 import { setImmediate as breathe } from 'node:timers/promises';
-import {
-  FLOOR_KEEP_MS,
-  SNAPSHOT_CHUNK_BYTES,
-  type Position,
-  type SnapshotItem,
-} from '@sever/protocol';
-import { type SnapshotStore, type SnapshotRead } from './snapshot.store';
+import { SNAPSHOT_CHUNK_BYTES, type Position } from '@sever/protocol';
+import { snapshotItems } from './snapshot-items';
+import { type SnapshotStore } from './snapshot.store';
 
 /** Everything in force at one place of a stream, cut into messages; the same for every enforcement point. */
 export interface BuiltSnapshot extends Position {
@@ -38,7 +34,7 @@ export class SnapshotBuilder {
       open = [];
       bytes = CHUNK_HEAD_BYTES;
     };
-    for (const item of itemsOf(read)) {
+    for (const item of snapshotItems(read)) {
       const text = JSON.stringify(item);
       const size = Buffer.byteLength(text) + 1;
       if (bytes + size > SNAPSHOT_CHUNK_BYTES && open.length > 0) close();
@@ -51,25 +47,6 @@ export class SnapshotBuilder {
     const { epoch, seq, digest, now } = read;
     return { epoch, seq, digest, now, items, chunks, hashes: chunks.map(sha256) };
   }
-}
-
-function* itemsOf(read: SnapshotRead): Generator<SnapshotItem> {
-  for (const key of read.keys)
-    yield ['k', key.purpose, key.kid, wireState(key.state), key.state === 'dead' ? null : key.jwk];
-  for (const floor of read.floors)
-    yield ['f', floor.subject, floor.floor, floor.flooredAt + FLOOR_KEEP_MS, floor.orderId];
-  for (const standing of read.suspensions) {
-    // Before the first entry of this epoch, whatever it was in its own.
-    const seq = standing.epoch === read.epoch ? standing.seq : 0;
-    yield ['s', standing.orderId, standing.subject, standing.level, seq];
-  }
-  for (const id of read.lifted) yield ['l', id];
-  for (const [killId, subject] of read.emergencies) yield ['e', killId, subject];
-}
-
-/** A previous key still verifies what it signed. */
-function wireState(state: SnapshotRead['keys'][number]['state']): 'next' | 'live' | 'dead' {
-  return state === 'previous' ? 'live' : state;
 }
 
 function sha256(bytes: Buffer): string {

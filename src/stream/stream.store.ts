@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { Position } from '@sever/protocol';
 import { UnitOfWork } from '../database/unit-of-work';
+import { newsAnswer, rangeAnswer, type KeptHead, type News, type Range } from './stream-answers';
 
 /** One entry as the database holds it: the payload is signed byte for byte. */
 export interface StoredEntry {
@@ -20,18 +21,8 @@ export interface PulseHead extends TenantHead {
   readonly now: number;
 }
 
-export interface StoredRange {
-  readonly compacted: boolean;
-  readonly entries: readonly StoredEntry[];
-}
-
-/** What somebody who knows everything up to a place is told next. */
-export interface StoredNews {
-  readonly head: Position;
-  /** There is no unbroken way from the named place: another epoch, or entries that are no longer kept. */
-  readonly compacted: boolean;
-  readonly entries: readonly StoredEntry[];
-}
+export type StoredRange = Range<StoredEntry>;
+export type StoredNews = News<StoredEntry>;
 
 /** A control plane that died may have left this many entries committed and unpublished, and for this long. */
 const REPUBLISHED_ENTRIES = 5_000;
@@ -95,33 +86,21 @@ export class StreamStore {
     return first ? { epoch: Number(first.epoch), entries: rows.map(toEntry) } : null;
   }
 
-  /** Who is ahead of this database gets nothing here: its next lease request says so. `null`: no such tenant. */
+  /** `null`: no such tenant. */
   async newsSince(
     tenant: string,
     { epoch, seq }: Position,
     limit: number,
   ): Promise<StoredNews | null> {
-    const rows = await this.work.querySystem<{
-      epoch: string;
-      head: string;
-      compacted: boolean;
-      seq: string | null;
-      payload: string;
-    }>(
-      `SELECT h.epoch, h.seq AS head, e.seq, e.payload,
-              h.epoch > $2 OR (h.epoch = $2 AND h.seq > $3 AND $3 + 1 < h.compacted_below) AS compacted
+    const rows = await this.work.querySystem<KeptRow>(
+      `SELECT h.epoch, h.seq AS head, h.compacted_below, e.seq, e.payload
        FROM stream_head h
        LEFT JOIN stream_entry e ON e.tenant = h.tenant AND e.epoch = h.epoch AND h.epoch = $2 AND e.seq > $3
        WHERE h.tenant = $1 ORDER BY e.seq LIMIT $4`,
       [tenant, epoch, seq, limit],
     );
-    const [first] = rows;
-    if (first === undefined) return null;
-    const head = { epoch: Number(first.epoch), seq: Number(first.head) };
-    const entries = rows.filter((row) => row.seq !== null).map((row) => toEntry(row as EntryRow));
-    // A hole where an entry should be: retention has passed the mark between two looks.
-    const compacted = first.compacted || (entries[0] !== undefined && entries[0].seq !== seq + 1);
-    return { head, compacted, entries: compacted ? [] : entries };
+    const head = keptHead(rows);
+    return head && newsAnswer({ epoch, seq }, head, entriesOf(rows));
   }
 
   async head(tenant: string): Promise<Position | null> {
@@ -137,23 +116,15 @@ export class StreamStore {
     asked: { epoch: number; from: number; to: number },
     limit: number,
   ): Promise<StoredRange> {
-    const rows = await this.work.querySystem<{
-      compacted: boolean;
-      seq: string | null;
-      payload: string;
-    }>(
-      `SELECT h.epoch <> $2 OR $3 < h.compacted_below AS compacted, e.seq, e.payload
+    const rows = await this.work.querySystem<KeptRow>(
+      `SELECT h.epoch, h.seq AS head, h.compacted_below, e.seq, e.payload
        FROM stream_head h
        LEFT JOIN stream_entry e ON e.tenant = h.tenant AND e.epoch = h.epoch AND h.epoch = $2
          AND e.seq BETWEEN $3 AND $4
        WHERE h.tenant = $1 ORDER BY e.seq LIMIT $5`,
       [tenant, asked.epoch, asked.from, asked.to, limit],
     );
-    if (rows[0] === undefined || rows[0].compacted) return { compacted: true, entries: [] };
-    const entries = rows.filter((row) => row.seq !== null).map((row) => toEntry(row as EntryRow));
-    // A hole where an entry should be: retention has passed the mark between two looks.
-    const compacted = entries[0] !== undefined && entries[0].seq !== asked.from;
-    return { compacted, entries: compacted ? [] : entries };
+    return rangeAnswer(asked, keptHead(rows), entriesOf(rows));
   }
 }
 
@@ -166,6 +137,25 @@ interface Row {
 interface EntryRow {
   seq: string;
   payload: string;
+}
+
+/** An entry, if there is one, beside the head as it was then. */
+interface KeptRow {
+  epoch: string;
+  head: string;
+  compacted_below: string;
+  seq: string | null;
+  payload: string;
+}
+
+function keptHead([row]: readonly KeptRow[]): KeptHead | null {
+  if (row === undefined) return null;
+  const { epoch, head, compacted_below } = row;
+  return { epoch: Number(epoch), seq: Number(head), compactedBelow: Number(compacted_below) };
+}
+
+function entriesOf(rows: readonly KeptRow[]): StoredEntry[] {
+  return rows.flatMap(({ seq, payload }) => (seq === null ? [] : [toEntry({ seq, payload })]));
 }
 
 function toHead({ tenant, epoch, seq }: Row): TenantHead {
