@@ -1,6 +1,8 @@
 import { decide } from '../../packages/enforcement/src/decide';
 import { sha256 } from '../../packages/enforcement/src/driver';
 import { InFlight, type TrackedCall } from '../../packages/enforcement/src/in-flight';
+import type { KeyRing } from '../../packages/enforcement/src/key-ring';
+import { learnKey, type KeyRings } from '../../packages/enforcement/src/learn-key';
 import type { Machine } from '../../packages/enforcement/src/machine';
 import type {
   Effect,
@@ -25,6 +27,7 @@ export interface Call {
 export class Process {
   readonly machine: Machine;
   readonly inFlight: InFlight;
+  readonly keys: KeyRing;
   calls: Call[] = [];
   alive = true;
   /** Hears nothing, though its neighbours on the host do. */
@@ -52,6 +55,7 @@ export class Process {
       kept: point.kept,
       nonce: () => `${bootId}-nonce-${String((this.nonces += 1)).padStart(8, '0')}`,
     });
+    this.keys = new variation.keyRing();
     this.inFlight = new InFlight({
       clock: { monotonic: () => point.at.mono, wall: () => point.at.wall },
       timers: { after: () => () => undefined },
@@ -74,8 +78,19 @@ export class Process {
   decision(credential: Credential): Decision {
     const { machine, point } = this;
     const expired = machine.now(point.at) >= credential.expiresAtMs;
-    const token = expired ? null : this.tokenOf(credential);
+    const verifies = !expired && this.keys.has(credential.kid);
+    const token = verifies ? this.tokenOf(credential) : null;
     return decide(token, {}, machine.view, machine.standing(point.at));
+  }
+
+  /** Refuses everything, and says so; only then can it be believed. */
+  leave(): void {
+    const { judge, variation } = this.point.site;
+    if (!this.alive || this.point.isFrozen) return;
+    if (variation.refusesBeforeLeaving)
+      this.perform(this.machine.goDark({ kind: 'stopped', detail: 'leaving' }));
+    this.send('receipt', (replica) => replica.leave(this));
+    judge.look(this);
   }
 
   /** Begins a call that runs until somebody ends it. */
@@ -160,6 +175,7 @@ export class Process {
           this.inFlight.cut();
           break;
         case 'key':
+          learnKey(effect, this.rings);
           break;
         case 'keep':
           if (!this.isZombie) this.point.kept = effect.emergencies;
@@ -243,16 +259,22 @@ export class Process {
     else run();
   }
 
+  /** Of the three rings only that of tokens matters here; stream and halt are not signed in the model. */
+  private get rings(): KeyRings {
+    const { keys } = this;
+    return { tokenKeys: keys, streamKeys: keys } as unknown as KeyRings;
+  }
+
   /** A view's version is kept with the token, so each process has tokens of its own. */
-  private tokenOf({ name, agent, lineage, expiresAtMs }: Credential): VerifiedToken {
+  private tokenOf({ name, agent, kid, lineage, expiresAtMs }: Credential): VerifiedToken {
     let token = this.tokens.get(name);
     if (token === undefined) {
       const caller: Caller = {
         ...{ agentId: agent, credentialId: name, tenant: TENANT, initiatorId: 'ini_1' },
-        ...{ scopes: [], expiresAt: expiresAtMs / 1_000 },
+        ...{ scopes: [], expiresAt: expiresAtMs / 1_000, chain: [agent], taskIds: [] },
       };
       token = {
-        ...{ token: name, kid: 'key', lineage, scopes: [], caller, expiresAtMs },
+        ...{ token: name, kid, lineage, scopes: [], caller, expiresAtMs },
         allowed: { decision: 'allow', stale: false, caller },
         allowedStale: { decision: 'allow', stale: true, caller },
         ...{ seenVersion: -1, denial: null, isNarrowed: false },

@@ -42,11 +42,23 @@ export function decide(
 ): Decision {
   const stale = standing !== 'fresh';
   if (verified === null) return refusal('invalid_token', stale);
+  const refused = refusalOf(verified, context, view, standing);
+  // Who was refused, for the record of the call.
+  return refused === null ? allowed(verified, stale) : { ...refused, caller: verified.caller };
+}
+
+function refusalOf(
+  verified: VerifiedToken,
+  context: CallContext,
+  view: DenialView,
+  standing: Standing,
+): Denied | null {
+  const stale = standing !== 'fresh';
   const stopped = standingDenial(verified, context, view);
   if (stopped !== null) return refusal(stopped.code, stale, stopped.denial);
   if (standing !== 'fresh' && standing !== 'stale') return refusal('enforcement_stale', true);
   if (!holdsScope(verified.scopes, context)) return refusal('insufficient_scope', stale);
-  return allowed(verified, stale);
+  return null;
 }
 
 function allowed(verified: VerifiedToken, stale: boolean): Allowed {

@@ -1,17 +1,20 @@
-import { DEFAULT_AUDIENCE, newId, type EnrolReply, type HaltState } from '@sever/protocol';
+import { join } from 'node:path';
+import { DEFAULT_AUDIENCE, newId, type EnrolReply } from '@sever/protocol';
 import { AccessKeeper } from './access-keeper';
+import { CallRecorder } from './calls/call-recorder';
 import { systemClock, systemTimers, type Instant } from './clock';
 import { decide } from './decide';
 import { Driver, newNonce, sha256 } from './driver';
 import { EmergencyKeeper } from './emergency-keeper';
 import { ControlPlane } from './enrol';
+import { haltStates } from './halt-states';
 import { InFlight, type CallKind, type TrackedCall } from './in-flight';
 import { Intake } from './intake';
 import { KeyDirectory } from './key-directory';
-import type { KeptEmergency } from './kept-emergencies';
 import { KeyRing } from './key-ring';
 import { Machine } from './machine';
 import type { Alarm } from './machine-events';
+import { runGuarded } from './run-guarded';
 import { TokenVerifier } from './token-verifier';
 import type { Road, Transport } from './transport';
 import { openTransport } from './transports/open-transport';
@@ -26,11 +29,15 @@ import {
   type EnforcementState,
   type HaltOutcome,
   type Logger,
+  type SeenCall,
 } from './types';
 import type { VerifiedToken } from './verified-token';
+import { within } from './within';
 
 /** Calls in flight get this long to end by themselves when the enforcement point closes. */
 const DRAIN_MS = 5_000;
+/** Records of calls get this long to arrive then; the rest is written down for the next process. */
+const FLUSH_MS = 1_000;
 const silent: Logger = { info: () => {}, warn: () => {}, error: () => {} };
 
 type Settings = Required<
@@ -64,6 +71,7 @@ export class EnforcementPoint {
   private readonly intake: Intake;
   private readonly driver: Driver;
   private readonly access: AccessKeeper;
+  private readonly calls: CallRecorder;
   private staleAdmissions = 0;
   private closing: Promise<void> | null = null;
 
@@ -142,6 +150,13 @@ export class EnforcementPoint {
       // With two roads the broker is looked for also while the other one stands.
       onConnection: settings.transport === 'auto' ? () => undefined : reached,
     });
+    this.calls = new CallRecorder({
+      ...{ tenant, ep, bootId, clock, timers, transport, logger, random: Math.random },
+      signer: keys.signer,
+      directory: join(keys.path, 'calls'),
+      // Behind, or without a lease, there is something more urgent to send.
+      mayUse: () => machine.standing(this.driver.now()) === 'fresh',
+    });
     keys.onLockLost(() =>
       this.driver.goDark({ kind: 'lock_lost', detail: 'its key directory is no longer locked' }),
     );
@@ -202,17 +217,7 @@ export class EnforcementPoint {
   ): Promise<T> {
     const admission = await this.admitAs('guarded', token, context);
     if (admission.decision === 'deny') throw new RefusedError(admission);
-    const { call } = admission;
-    if (call.signal.aborted) {
-      call.end('aborted');
-      throw call.signal.reason;
-    }
-    const running = (async () => await work(call.signal))();
-    running.then(
-      () => call.end('completed'),
-      () => call.end('aborted'),
-    );
-    return await Promise.race([running, rejectedOnAbort(call.signal)]);
+    return await runGuarded(admission.call, work);
   }
 
   /**
@@ -223,6 +228,19 @@ export class EnforcementPoint {
    */
   async halt(jws: string): Promise<HaltOutcome> {
     return await this.driver.halt(jws);
+  }
+
+  /**
+   * Records a call that was admitted, checked or refused here, for `GET /v1/calls`. Returns at once, whatever becomes of the
+   * record; `state().calls` counts what was sent, waits or was dropped.
+   */
+  record(call: SeenCall): void {
+    this.calls.record(call);
+  }
+
+  /** The database's clock as far as it is known here, milliseconds since the Unix epoch: never behind what was signed. */
+  now(): number {
+    return this.machine.now(this.driver.now());
   }
 
   state(): EnforcementState {
@@ -243,6 +261,7 @@ export class EnforcementPoint {
       inFlight: this.inFlight.size,
       staleAdmissions: this.staleAdmissions,
       halts: haltStates(this.machine.emergencies.entries()),
+      calls: this.calls.counts(),
       darkBecause: this.machine.darkBecause,
     };
   }
@@ -287,6 +306,7 @@ export class EnforcementPoint {
       this.access.lost();
     });
     await within(this.driver.ready(), until);
+    this.calls.start();
   }
 
   private async shutDown(): Promise<void> {
@@ -298,10 +318,11 @@ export class EnforcementPoint {
     await within(left, this.clock.monotonic() + 1_000).catch((error: unknown) =>
       this.settings.logger.warn({ error: String(error) }, 'the leave may not have arrived'),
     );
-    await this.abandon();
+    await this.abandon(FLUSH_MS);
   }
 
-  private async abandon(): Promise<void> {
+  private async abandon(flushMs = 0): Promise<void> {
+    await this.calls.close(flushMs);
     this.driver.stop();
     this.access.stop();
     await this.transport.close();
@@ -366,33 +387,4 @@ export class EnforcementPoint {
         this.settings.logger.error({ error: String(error), alarm }, 'an alarm listener failed');
       }
   }
-}
-
-function haltStates(kept: readonly KeptEmergency[]): HaltState[] {
-  return kept.flatMap(({ killId, open, notAfter, halt }) =>
-    halt === undefined
-      ? []
-      : [
-          {
-            ...{ kill_id: killId, subjects: [...open], reason: halt.reason, kid: halt.kid },
-            ...{ issued_at: halt.issuedAt, not_after: notAfter, committed: halt.committed },
-          },
-        ],
-  );
-}
-
-async function rejectedOnAbort(signal: AbortSignal): Promise<never> {
-  return await new Promise<never>((_, reject) => {
-    signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
-  });
-}
-
-async function within<T>(promise: Promise<T>, until: number | undefined): Promise<T> {
-  if (until === undefined) return await promise;
-  return await new Promise<T>((resolve, reject) => {
-    const cancel = systemTimers.after(Math.max(0, until - systemClock.monotonic()), () =>
-      reject(new Error('the control plane gave no snapshot and lease in time')),
-    );
-    promise.then(resolve, reject).finally(cancel);
-  });
 }

@@ -24,7 +24,7 @@ const encoder = new TextEncoder();
  */
 export class KeyDirectory {
   private constructor(
-    private readonly path: string,
+    readonly path: string,
     private readonly lock: DirectoryLock,
     readonly signer: Signer,
     readonly publicKey: PublicJwk,

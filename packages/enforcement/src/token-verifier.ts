@@ -116,6 +116,9 @@ function verifiedToken(token: string, claims: TokenClaims, kid: string): Verifie
     initiatorId: idOfKind(claims.lin, 'initiator') ?? '',
     scopes,
     expiresAt: claims.exp,
+    chain: idsOfKind(claims.lin, 'agent'),
+    taskIds: idsOfKind(claims.lin, 'task'),
+    serviceId: idOfKind(claims.lin, 'service'),
   };
   // A signing key is born with generation 1; any floor raised over it kills whatever it signed.
   const lineage: Lineage = [...claims.lin, [`signing_key:${kid}`, 1]];
@@ -132,4 +135,11 @@ function verifiedToken(token: string, claims: TokenClaims, kid: string): Verifie
     denial: null,
     isNarrowed: false,
   };
+}
+
+function idsOfKind(lineage: Lineage, kind: string): string[] {
+  const prefix = `${kind}:`;
+  return lineage
+    .filter(([subject]) => subject.startsWith(prefix))
+    .map(([subject]) => subject.slice(prefix.length));
 }

@@ -45,6 +45,8 @@ export interface Transport {
   requestLease(request: LeaseRequest): Promise<Uint8Array>;
   /** Signed evidence; the reply says that it was looked at. */
   requestEvidence(message: string): Promise<Uint8Array>;
+  /** A signed batch of call records; the reply says what became of it. */
+  sendCalls(message: string): Promise<Uint8Array>;
   /** Receipts and the leave. It proves nothing about delivery. */
   publishReceipt(message: string): void;
   /** Hands over everything published so far, as far as the connection allows. */

@@ -1,5 +1,9 @@
 import type { Effect, HaltState, Mode } from '@sever/protocol';
 
+import type { CallCounts } from './calls/seen-call';
+
+export type { CallCounts, DropReason, SeenCall } from './calls/seen-call';
+
 /** What a call is about, beside who makes it. */
 export interface CallContext {
   /** `<upstream>/<name>`; implies the scope `tool:<tool>` unless `scope` is given. */
@@ -29,6 +33,12 @@ export interface Caller {
   readonly scopes: readonly string[];
   /** Seconds since the Unix epoch. */
   readonly expiresAt: number;
+  /** Ids of its ancestors, the root first, and last its own. */
+  readonly chain: readonly string[];
+  /** Tasks that it and its ancestors work on. */
+  readonly taskIds: readonly string[];
+  /** The service that started the root. */
+  readonly serviceId?: string | undefined;
 }
 
 export interface Allowed {
@@ -47,6 +57,8 @@ export interface Denied {
   /** Killed, not suspended: neither waiting nor a new login helps. */
   readonly terminal?: boolean | undefined;
   readonly stale: boolean;
+  /** Who was refused; absent when the token is none that holds. */
+  readonly caller?: Caller | undefined;
 }
 
 export type Decision = Allowed | Denied;
@@ -103,6 +115,7 @@ export interface EnforcementState {
   readonly staleAdmissions: number;
   /** Kill orders that came without the control plane, and that are still open. */
   readonly halts: readonly HaltState[];
+  readonly calls: CallCounts;
   /** Diverged from the control plane, or itself revoked: refuses everything until an operator acts. */
   readonly darkBecause: string | null;
 }

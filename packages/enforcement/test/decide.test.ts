@@ -35,6 +35,7 @@ describe('the order of a decision', () => {
       killId: 'kil_1',
       terminal: true,
       stale: standing !== 'fresh',
+      caller: verified.caller,
     });
   });
 

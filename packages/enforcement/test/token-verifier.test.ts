@@ -11,9 +11,13 @@ const initiator = newId('initiator');
 const parent = newId('agent');
 const agent = newId('agent');
 const credential = newId('credential');
+const service = newId('principal');
+const task = newId('task');
 const lineage = [
   [`tenant:${tenant}`, 1],
+  [`service:${service}`, 1],
   [`initiator:${initiator}`, 1],
+  [`task:${task}`, 1],
   [`agent:${parent}`, 1],
   [`agent:${agent}`, 1],
   [`credential:${credential}`, 1],
@@ -68,6 +72,9 @@ describe('a good token', () => {
       initiatorId: initiator,
       scopes: ['tool:github/*', 'http:GET:billing/*'],
       expiresAt: NOW + 600,
+      chain: [parent, agent],
+      taskIds: [task],
+      serviceId: service,
     });
     expect(verified?.lineage).toEqual([...lineage, [`signing_key:${key.kid}`, 1]]);
   });

@@ -100,6 +100,12 @@ export class AutoTransport implements Transport {
     return await one.requestEvidence(message).catch(() => other.requestEvidence(message));
   }
 
+  async sendCalls(message: string): Promise<Uint8Array> {
+    const { broker, http } = this.options;
+    const [one, other] = this.isWell() ? [broker, http] : [http, broker];
+    return await one.sendCalls(message).catch(() => other.sendCalls(message));
+  }
+
   async requestLease(request: LeaseRequest): Promise<Uint8Array> {
     const { broker, http } = this.options;
     this.known = { epoch: request.epoch, seq: request.applied };

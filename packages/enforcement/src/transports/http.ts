@@ -7,6 +7,7 @@ import { MessageQueue } from './message-queue';
 
 const REQUEST_TIMEOUT_MS = 2_000;
 const EVIDENCE_TIMEOUT_MS = 10_000;
+const CALLS_TIMEOUT_MS = 5_000;
 const SNAPSHOT_TIMEOUT_MS = 5_000;
 
 export interface HttpTransportOptions {
@@ -67,6 +68,11 @@ export class HttpTransport implements Transport {
 
   async requestEvidence(message: string): Promise<Uint8Array> {
     return await this.ask('/evidence', message, EVIDENCE_TIMEOUT_MS);
+  }
+
+  async sendCalls(message: string): Promise<Uint8Array> {
+    // Not `ask`: a record that is not taken says nothing about the stream.
+    return await this.road.ask('/calls', { body: message, timeoutMs: CALLS_TIMEOUT_MS });
   }
 
   publishReceipt(message: string): void {

@@ -21,6 +21,7 @@ import { MessageQueue } from './message-queue';
 const REQUEST_TIMEOUT_MS = 2_000;
 /** It is looked at entry by entry, and what is missing is committed before the reply. */
 const EVIDENCE_TIMEOUT_MS = 10_000;
+const CALLS_TIMEOUT_MS = 5_000;
 /** A server that takes a connection and says nothing gets this long at each attempt. */
 const DIAL_TIMEOUT_MS = 5_000;
 /** A subscription with more unread messages than this has a reader that cannot keep up. */
@@ -93,6 +94,10 @@ export class NatsTransport implements Transport {
 
   async requestEvidence(message: string): Promise<Uint8Array> {
     return await this.request('evidence', message, EVIDENCE_TIMEOUT_MS);
+  }
+
+  async sendCalls(message: string): Promise<Uint8Array> {
+    return await this.request('call', message, CALLS_TIMEOUT_MS);
   }
 
   publishReceipt(message: string): void {
@@ -217,7 +222,7 @@ export class NatsTransport implements Transport {
   }
 
   private async request(
-    kind: 'range' | 'lease' | 'evidence',
+    kind: 'range' | 'lease' | 'evidence' | 'call',
     body: object | string,
     timeout = REQUEST_TIMEOUT_MS,
   ): Promise<Uint8Array> {

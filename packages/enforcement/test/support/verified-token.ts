@@ -16,6 +16,8 @@ export function verifiedToken(fields: {
     initiatorId: 'ini_1',
     scopes,
     expiresAt: 2_000_000_000,
+    chain: [...ancestors, agent],
+    taskIds: [],
   };
   return {
     token: `header.${agent}.signature-${agent}`,

@@ -4,6 +4,7 @@ import {
   type CallContext,
   type Denied,
   type InFlightCall,
+  type SeenCall,
 } from '@sever/enforcement';
 import { covers, toolScope } from '@sever/protocol';
 import type {
@@ -32,6 +33,12 @@ export class ScriptedEnforcer implements Enforcer {
   /** What the next halt is answered. */
   haltOutcome: HaltOutcome = { outcome: 'refused', why: 'not_signed' };
   readonly haltsBrought: string[] = [];
+  /** Records of calls, in order. */
+  readonly recorded: SeenCall[] = [];
+  callCounts: EnforcementState['calls'] = {
+    ...{ sent: 0, waiting: 0, spooled: 0 },
+    dropped: { queue_full: 0, spool_full: 0, spool_failed: 0, malformed: 0, refused: 0 },
+  };
   private readonly alarmListeners: ((alarm: Alarm) => void)[] = [];
   private readonly agents = new Map<string, Agent>();
   private readonly denials = new Map<string, Denied>();
@@ -81,6 +88,16 @@ export class ScriptedEnforcer implements Enforcer {
   private decide(token: string, context: CallContext): Decision {
     const agent = this.agents.get(token);
     if (agent === undefined) return deny('invalid_token', 'The token is not valid');
+    const caller = {
+      ...{ agentId: agent.agentId, credentialId: 'crd', tenant: 'ten', initiatorId: 'ini' },
+      ...{ scopes: agent.scopes, expiresAt: 0, chain: [agent.agentId], taskIds: [] },
+    };
+    const denied = this.denialOf(agent, context);
+    if (denied !== undefined) return { ...denied, caller };
+    return { decision: 'allow', stale: this.stale, caller };
+  }
+
+  private denialOf(agent: Agent, context: CallContext): Denied | undefined {
     for (const subject of subjectsOf(agent, context)) {
       const denied = this.denials.get(subject);
       if (denied !== undefined) return denied;
@@ -88,18 +105,17 @@ export class ScriptedEnforcer implements Enforcer {
     if (!this.ready) return deny('enforcement_stale', 'There is no valid lease');
     const asked =
       context.scope ?? (context.tool === undefined ? undefined : toolScope(context.tool));
-    if (asked !== undefined && !agent.scopes.some((held) => covers(held, asked))) {
+    if (asked !== undefined && !agent.scopes.some((held) => covers(held, asked)))
       return deny('insufficient_scope', 'The token does not cover this call');
-    }
-    const caller = {
-      agentId: agent.agentId,
-      credentialId: 'crd',
-      tenant: 'ten',
-      initiatorId: 'ini',
-      scopes: agent.scopes,
-      expiresAt: 0,
-    };
-    return { decision: 'allow', stale: this.stale, caller };
+    return undefined;
+  }
+
+  record(call: SeenCall): void {
+    this.recorded.push(call);
+  }
+
+  now(): number {
+    return Date.now();
   }
 
   admit(token: string, context: CallContext): Promise<Admission> {
@@ -141,6 +157,7 @@ export class ScriptedEnforcer implements Enforcer {
       inFlight: this.calls.size,
       staleAdmissions: 0,
       halts: this.halts,
+      calls: this.callCounts,
       darkBecause: this.darkBecause,
     };
   }
