@@ -34,6 +34,12 @@ export class Metrics {
     labelNames: ['kind'] as const,
     registers: [this.registry],
   });
+  private readonly leftOvers = new Counter({
+    name: 'sever_sidecar_left_open_total',
+    help: 'Sessions and tasks that agents left open upstream, by what became of ending them',
+    labelNames: ['what', 'outcome'] as const,
+    registers: [this.registry],
+  });
 
   constructor(enforcer: Pick<Enforcer, 'state'>) {
     this.gauge('sever_sidecar_in_flight', 'Calls in flight', () => enforcer.state().inFlight);
@@ -70,6 +76,13 @@ export class Metrics {
 
   alarmed(kind: string): void {
     this.alarms.inc({ kind });
+  }
+
+  leftOver(
+    what: 'session' | 'task' | 'any',
+    outcome: 'ended' | 'refused' | 'failed' | 'dropped',
+  ): void {
+    this.leftOvers.inc({ what, outcome });
   }
 
   wasCut(code: string): void {

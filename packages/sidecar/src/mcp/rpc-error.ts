@@ -5,6 +5,13 @@ import {
 } from '@modelcontextprotocol/sdk/types.js';
 import { MCP_REFUSED, type Problem } from '@sever/protocol';
 
+/** Errors that MCP gives codes of their own; a problem names one as `mcp_error`. */
+const NAMED_CODES: Readonly<Record<string, number>> = {
+  HeaderMismatch: -32_020,
+  UnsupportedProtocolVersion: -32_022,
+  InvalidParams: ErrorCode.InvalidParams,
+};
+
 /** A refusal as an MCP client reads it. Without an id where the request's is not known, as MCP asks. */
 export function rpcError(of: Problem, id: RequestId | undefined): JSONRPCErrorResponse {
   return {
@@ -20,6 +27,8 @@ export function rpcErrorEvent(of: Problem, id: RequestId | undefined): string {
 }
 
 function codeOf(of: Problem): number {
+  const named = typeof of['mcp_error'] === 'string' ? NAMED_CODES[of['mcp_error']] : undefined;
+  if (named !== undefined) return named;
   switch (of.status) {
     case 400:
     case 413:

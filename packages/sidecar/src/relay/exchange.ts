@@ -67,7 +67,7 @@ export abstract class Exchange {
   async run(): Promise<void> {
     try {
       this.signal.throwIfAborted();
-      const token = bearerToken(this.request);
+      const token = this.token();
       if (token === undefined) throw await this.refused(NO_TOKEN);
       await this.relay(token);
     } catch (error) {
@@ -82,6 +82,11 @@ export abstract class Exchange {
   /** The sidecar is stopping. */
   end(): void {
     this.stop.abort(new SidecarStops());
+  }
+
+  /** The one token that the request carries, if it carries one. */
+  protected token(): string | undefined {
+    return bearerToken(this.request);
   }
 
   /** How refusals read; it is asked before the constructor of a subclass has run. */
@@ -125,10 +130,15 @@ export abstract class Exchange {
     return admitted;
   }
 
-  protected async handOn(response: Dispatcher.ResponseData, gate: HoldGate): Promise<void> {
+  /** @param bytes what goes on in place of the response's own */
+  protected async handOn(
+    response: Dispatcher.ResponseData,
+    gate: HoldGate,
+    bytes: AsyncIterable<Buffer> = bytesOf(response, this.upstream, this.signal),
+  ): Promise<void> {
     await gate.pass(this.signal);
     this.agent.begin(response.statusCode, response.headers);
-    for await (const chunk of bytesOf(response, this.upstream, this.signal)) {
+    for await (const chunk of bytes) {
       await this.agent.write(chunk, gate, this.signal);
     }
     await gate.pass(this.signal);

@@ -27,7 +27,7 @@ describe('the MCP proxy', () => {
   it("relays a session of the SDK's client: tools listed, a tool called, the session ended", async () => {
     const client = await agentClient(url, under.enforcer.agent('happy', ['tool:tools/add']));
     const { tools: listed } = await client.listTools();
-    expect(listed.map(({ name }) => name)).toEqual(['add', 'tick']);
+    expect(listed.map(({ name }) => name)).toEqual(['add']);
     const result = await client.callTool({ name: 'add', arguments: { a: 2, b: 40 } });
     expect(result.content).toEqual([{ type: 'text', text: '42' }]);
     await client.close();
@@ -74,7 +74,7 @@ describe('the MCP proxy', () => {
       error: { code: -32003, data: { code: 'insufficient_scope', status: 403 } },
     });
     const client = await agentClient(url, token);
-    expect((await client.listTools()).tools).not.toHaveLength(0);
+    expect((await client.listTools()).tools).toEqual([]);
     await client.close();
   });
 

@@ -1,0 +1,52 @@
+import type { Admitted } from '../relay/exchange';
+import type { Enforcer } from '../enforcer';
+import { boundaryName, contextOf, type Called } from './called';
+import type { Effects } from './effects';
+import type { Holdings } from './holdings';
+import type { Entry } from './lists';
+
+export interface AgentViewParts {
+  readonly upstream: string;
+  readonly enforcer: Pick<Enforcer, 'check'>;
+  readonly effects: Effects;
+  readonly holdings: Holdings;
+}
+
+/** What one agent may see of an upstream: what it may call at this moment, and the tasks that are its own. */
+export class AgentView {
+  constructor(
+    private readonly parts: AgentViewParts,
+    private readonly token: string,
+    private readonly admitted: Admitted,
+  ) {}
+
+  async shows(entry: Entry): Promise<boolean> {
+    if ('taskId' in entry) {
+      const { holdings } = this.parts;
+      return holdings.task(this.admitted.caller, entry.taskId) !== undefined;
+    }
+    return 'template' in entry
+      ? await this.mayExpand(entry.template)
+      : await this.may(entry.called);
+  }
+
+  private async may(called: Called, scope?: string): Promise<boolean> {
+    const { upstream, effects, enforcer } = this.parts;
+    const context = contextOf(upstream, called, { effect: effects.of(called) });
+    const decision = await enforcer.check(this.token, { ...context, ...(scope && { scope }) });
+    return decision.decision === 'allow';
+  }
+
+  /** A template is shown to whoever may read anything that it can become. */
+  private async mayExpand(template: string): Promise<boolean> {
+    const called: Called = { kind: 'resource', name: template };
+    const plain = { ...called, name: template.split('{', 1)[0] ?? '' };
+    const least = `tool:${this.parts.upstream}/${boundaryName(plain)}`;
+    for (const scope of this.admitted.caller.scopes) {
+      const isPrefix = scope.endsWith('*') && least.startsWith(scope.slice(0, -1));
+      if (!isPrefix && !scope.startsWith(least)) continue;
+      if (await this.may(called, scope)) return true;
+    }
+    return false;
+  }
+}
