@@ -2,7 +2,7 @@ import type { Logger } from '@sever/enforcement';
 import { problem, ProblemError, type Problem, type ProblemCode } from '@sever/protocol';
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify';
 import { refusal } from './refusal';
-import type { Upstream } from './sidecar-file';
+import type { ServedUpstreams } from './served-upstreams';
 
 export function sendProblem(reply: FastifyReply, of: Problem): FastifyReply {
   const { status, headers } = refusal(of);
@@ -17,14 +17,14 @@ export function sendProblem(reply: FastifyReply, of: Problem): FastifyReply {
 export function answerWithProblems(
   app: FastifyInstance,
   logger: Logger,
-  upstreams: readonly Upstream[],
+  served: Pick<ServedUpstreams, 'all'>,
 ): void {
   app.setErrorHandler((error: FastifyError | ProblemError, _request, reply) =>
     sendProblem(reply, problemOf(error, logger)),
   );
   app.setNotFoundHandler((request, reply) => {
     const path = request.raw.url?.split('?', 1)[0];
-    if (!upstreams.some(({ name }) => path === `/${name}`)) {
+    if (!served.all.some(({ name }) => path === `/${name}`)) {
       return sendProblem(reply, problem('not_found', 'Nothing is served at this path'));
     }
     void reply.header('allow', 'GET, POST, DELETE');

@@ -1,17 +1,20 @@
 import type { Logger } from '@sever/enforcement';
 import { fastify, type FastifyInstance } from 'fastify';
-import { Agent, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import { registerCheck } from './check-route';
 import type { Enforcer } from './enforcer';
 import { registerHalt } from './halt-route';
-import { registerMcp } from './mcp/mcp-proxy';
+import { HttpFront } from './http/http-front';
+import { McpFront } from './mcp/mcp-front';
 import { Metrics } from './metrics';
 import { answerWithProblems } from './problem-reply';
 import type { ExchangeLimits } from './relay/exchange';
 import { Exchanges } from './relay/exchanges';
+import { connectionsTo } from './relay/upstream-connections';
+import { ServedUpstreams, type Route } from './served-upstreams';
 import type { Settings } from './settings';
 import { SidecarError } from './sidecar-error';
-import { hasUrl } from './sidecar-file';
+import type { Upstream } from './sidecar-file';
 import { registerStatus } from './status-routes';
 
 const DEFAULT_LIMITS: ExchangeLimits = {
@@ -27,12 +30,13 @@ export interface SidecarParts {
   readonly limits?: Partial<ExchangeLimits>;
   /** Milliseconds that running calls get when the sidecar stops; default 2000. */
   readonly drainMs?: number;
-  /** Connections to the upstreams; closed with the sidecar. */
-  readonly dispatcher?: Dispatcher;
+  /** Connections to one upstream, which are closed with the sidecar. */
+  readonly connect?: (upstream: Upstream) => Dispatcher;
 }
 
 /**
- * The listener: `/check`, `/state`, `/healthz`, `/readyz`, `/metrics`, and `/<upstream>` for each upstream.
+ * The listener: `/check`, `/state`, `/healthz`, `/readyz`, `/metrics`, and `/<upstream>` for each upstream, of kind `http`
+ * with all that is below it.
  *
  * @example
  * const sidecar = await Sidecar.listen(settings, { enforcer, logger: console });
@@ -41,33 +45,43 @@ export interface SidecarParts {
  */
 export class Sidecar {
   private closing: Promise<void> | undefined;
+  private readonly app: FastifyInstance;
   private readonly exchanges = new Exchanges();
-  private readonly dispatcher: Dispatcher;
+  private readonly served: ServedUpstreams;
+  private readonly mcp: McpFront;
 
   private constructor(
-    private readonly app: FastifyInstance,
     private readonly parts: SidecarParts,
     settings: Pick<Settings, 'upstreams'>,
   ) {
     const { enforcer, logger } = parts;
+    const { exchanges } = this;
     const metrics = new Metrics(enforcer);
-    const { upstreams } = settings;
-    this.dispatcher = parts.dispatcher ?? new Agent({ connect: { timeout: 5_000 } });
-    answerWithProblems(app, logger, upstreams);
+    const limits = { ...DEFAULT_LIMITS, ...parts.limits };
+    this.served = new ServedUpstreams(
+      settings.upstreams,
+      { enforcer, metrics, logger, limits },
+      parts.connect ?? ((upstream) => connectionsTo(upstream)),
+    );
+    const { served } = this;
+    const front = new HttpFront({ find: (name) => routeTo(served, 'http', name), exchanges });
+    this.app = fastify({
+      exposeHeadRoutes: false,
+      forceCloseConnections: true,
+      serverFactory: (behind) => front.serve(behind),
+    });
+    const { app } = this;
+    answerWithProblems(app, logger, served);
     registerCheck(app, enforcer, metrics);
     registerHalt(app, { enforcer, metrics, logger });
     enforcer.onAlarm(({ kind }) => metrics.alarmed(kind));
     registerStatus(app, {
       enforcer,
       metrics,
-      upstreams,
+      served,
       isStopping: () => this.closing !== undefined,
     });
-    const { dispatcher, exchanges } = this;
-    const limits = { ...DEFAULT_LIMITS, ...parts.limits };
-    const exchange = { enforcer, metrics, logger, dispatcher, limits };
-    for (const upstream of upstreams.filter(hasUrl))
-      registerMcp(app, upstream, exchanges, exchange);
+    this.mcp = new McpFront(app, { find: (name) => routeTo(served, 'mcp', name), exchanges });
   }
 
   /** @throws SidecarError when the address cannot be listened on. */
@@ -75,13 +89,8 @@ export class Sidecar {
     settings: Pick<Settings, 'host' | 'port' | 'upstreams'>,
     parts: SidecarParts,
   ): Promise<Sidecar> {
-    const app = fastify({
-      exposeHeadRoutes: false,
-      forceCloseConnections: true,
-      // Slow uploads end here; a response may take as long as its tool does.
-      requestTimeout: 60_000,
-    });
-    const sidecar = new Sidecar(app, parts, settings);
+    const sidecar = new Sidecar(parts, settings);
+    const { app } = sidecar;
     const { host, port } = settings;
     try {
       await app.listen({ host, port });
@@ -114,11 +123,17 @@ export class Sidecar {
 
   private async shutDown(): Promise<void> {
     await this.exchanges.stop(this.parts.drainMs ?? 2_000);
-    await this.dispatcher.destroy();
+    await this.mcp.close();
+    await this.served.close();
     try {
       await this.parts.enforcer.close();
     } finally {
       await this.app.close();
     }
   }
+}
+
+function routeTo(served: ServedUpstreams, kind: Upstream['kind'], name: string): Route | undefined {
+  const route = served.find(name);
+  return route?.upstream.kind === kind ? route : undefined;
 }

@@ -4,18 +4,18 @@ import type { Enforcer } from './enforcer';
 import type { Metrics } from './metrics';
 import { sendProblem } from './problem-reply';
 import { STOPPING } from './refusal';
-import type { Upstream } from './sidecar-file';
+import type { ServedUpstreams } from './served-upstreams';
 
 export interface StatusParts {
   readonly enforcer: Enforcer;
   readonly metrics: Metrics;
-  readonly upstreams: readonly Upstream[];
+  readonly served: Pick<ServedUpstreams, 'all'>;
   isStopping(): boolean;
 }
 
 /** `/state`, `/metrics`, `/healthz` (the process lives, whatever its lease) and `/readyz` (calls can be let through). */
 export function registerStatus(app: FastifyInstance, parts: StatusParts): void {
-  const { enforcer, metrics, upstreams } = parts;
+  const { enforcer, metrics, served } = parts;
   app.get('/healthz', () => ({ status: 'ok' }));
   app.get('/readyz', (_request, reply) => {
     const { ready, darkBecause } = enforcer.state();
@@ -26,13 +26,13 @@ export function registerStatus(app: FastifyInstance, parts: StatusParts): void {
     if (!ready) return sendProblem(reply, problem('enforcement_stale', 'There is no valid lease'));
     return reply.send({ status: 'ready' });
   });
-  app.get('/state', (): SidecarState => stateOf(enforcer, upstreams));
+  app.get('/state', (): SidecarState => stateOf(enforcer, served));
   app.get('/metrics', async (_request, reply) =>
     reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
   );
 }
 
-function stateOf(enforcer: Enforcer, upstreams: readonly Upstream[]): SidecarState {
+function stateOf(enforcer: Enforcer, served: StatusParts['served']): SidecarState {
   const state = enforcer.state();
   return {
     id: state.id,
@@ -47,7 +47,7 @@ function stateOf(enforcer: Enforcer, upstreams: readonly Upstream[]): SidecarSta
     in_flight: state.inFlight,
     stale_admissions: state.staleAdmissions,
     halts: [...state.halts],
-    upstreams: upstreams.map(({ name, kind, url, command }) => ({
+    upstreams: served.all.map(({ name, kind, url, command }) => ({
       ...{ name, kind },
       url: url ?? `stdio:${command?.argv[0] ?? ''}`,
     })),

@@ -15,7 +15,6 @@ export function notServed({ accept, records, upstreams = [] }: WrittenSidecarFil
     ...upstreams.flatMap((upstream, at): Fault[] => {
       const refuse = (key: string): Fault => ({ path: ['upstreams', at, key], says: LATER });
       return [
-        ...(upstream.kind === 'http' ? [refuse('kind')] : []),
         ...(upstream.policy === 'observe' ? [refuse('policy')] : []),
         ...(upstream.kind === 'mcp' && upstream.command ? [refuse('command')] : []),
       ];

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Upstream } from '../sidecar-file';
 
 /** RFC 9110 §7.6.1, and what belongs to one connection by custom. */
 const HOP_BY_HOP = [
@@ -38,6 +39,15 @@ export function toUpstream(request: IncomingMessage, token: string): Record<stri
     if ([values].flat().some((value) => value.includes(token))) delete forwarded[name];
   }
   return { ...forwarded, 'accept-encoding': 'identity' };
+}
+
+/** The configured credential in place of whatever stands under its name. */
+export function withCredential(
+  headers: Readonly<Record<string, Values>>,
+  { credential }: Pick<Upstream, 'credential'>,
+): Record<string, Values> {
+  if (credential === undefined) return headers;
+  return { ...headers, [credential.header]: credential.value };
 }
 
 /** Response headers for the agent. A stream of events is re-framed, so its length is not the upstream's to say. */

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream';
-import { request, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import { ProblemError } from '@sever/protocol';
 import type { UrlUpstream } from '../sidecar-file';
 import { mediaType } from './headers';
@@ -10,8 +10,10 @@ const PIECE_BYTES = 64 * 1_024;
 
 export interface UpstreamRequest {
   readonly upstream: UrlUpstream;
-  /** The address itself: for some protocols it is the upstream's, for others a path below it. */
+  /** The address itself. */
   readonly url: string;
+  /** Path and query to ask for at its origin, sent byte for byte; absent: those of `url`. */
+  readonly path?: string | undefined;
   readonly method: Dispatcher.HttpMethod;
   readonly headers: Record<string, string | string[]>;
   readonly body: Buffer | Readable | undefined;
@@ -19,29 +21,35 @@ export interface UpstreamRequest {
   /** Its abort destroys the upstream's socket before it returns. */
   readonly signal: AbortSignal;
   readonly dispatcher: Dispatcher;
+  /** What becomes of a redirect; absent: it is a fault of the upstream. */
+  readonly redirects?: 'pass' | undefined;
 }
 
 /**
- * Sends the request and returns with the response's headers; no limit of time, since a tool may run for hours.
+ * Sends the request and returns with the response's headers; by default without a limit of time, since a tool may run
+ * for hours.
  *
  * @throws ProblemError `upstream_unreachable`; the signal's reason.
  */
 export async function sendUpstream(to: UpstreamRequest): Promise<Dispatcher.ResponseData> {
-  const { upstream, url, method, headers, body, gate, signal, dispatcher } = to;
+  const { upstream, method, headers, body, gate, signal, dispatcher } = to;
+  const { origin, pathname, search } = new URL(to.url);
   await gate.pass(signal);
-  const response = await request(url, {
+  const request = dispatcher.request({
+    origin,
+    path: to.path ?? `${pathname}${search}`,
     method,
-    dispatcher,
     signal,
-    headersTimeout: 0,
-    bodyTimeout: 0,
+    headersTimeout: upstream.timeouts?.headersMs ?? 0,
+    bodyTimeout: upstream.timeouts?.idleMs ?? 0,
     headers,
     body: body ?? null,
-  }).catch((cause: unknown) => {
+  });
+  const response = await request.catch((cause: unknown) => {
     signal.throwIfAborted();
     throw unreachable(upstream, 'cannot be reached', cause);
   });
-  const fault = faultOf(response);
+  const fault = faultOf(response, to.redirects);
   if (fault === undefined) return response;
   response.body.on('error', () => undefined).destroy();
   throw unreachable(upstream, fault);
@@ -65,9 +73,13 @@ export async function* bytesOf(
  * A redirect would take the agent, and its token, around the sidecar. A packed event stream cannot be handed on event
  * by event.
  */
-function faultOf(response: Dispatcher.ResponseData): string | undefined {
-  const { statusCode, headers } = response;
-  if (statusCode >= 300 && statusCode < 400) return 'redirects; give its final address as url';
+function faultOf(
+  { statusCode, headers }: Dispatcher.ResponseData,
+  redirects: UpstreamRequest['redirects'],
+): string | undefined {
+  if (redirects === undefined && statusCode >= 300 && statusCode < 400) {
+    return 'redirects; give its final address as url';
+  }
   const packed = (headers['content-encoding'] ?? 'identity') !== 'identity';
   if (packed && mediaType(headers['content-type']) === 'text/event-stream') {
     return 'compresses its event stream though it was asked not to';
@@ -76,7 +88,7 @@ function faultOf(response: Dispatcher.ResponseData): string | undefined {
 }
 
 function unreachable(upstream: UrlUpstream, what: string, cause?: unknown): ProblemError {
-  const detail = `The tool server ${upstream.name} ${what}`;
+  const detail = `${upstream.kind === 'mcp' ? 'The tool server' : 'The upstream'} ${upstream.name} ${what}`;
   return new ProblemError('upstream_unreachable', detail, {}, cause === undefined ? {} : { cause });
 }
 

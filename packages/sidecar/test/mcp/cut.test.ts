@@ -38,7 +38,7 @@ describe('a call in flight', () => {
     });
     under = await sidecarBefore(
       { tools: tools.url, raw: raw.url },
-      { dispatcher, limits: { eventBytes: 64 * 1_024 } },
+      { connect: () => dispatcher, limits: { eventBytes: 64 * 1_024 } },
     );
   });
   afterEach(async () => {
@@ -166,11 +166,23 @@ describe('a call in flight', () => {
     const from = held.length;
     const pending = postMessage(`${under.url}/raw`, agent('plain'), toolCall(1, 'work'));
     const upstream = await eventually(() => present(held[from]));
-    upstream.writeHead(200, { 'content-type': 'application/json' }).write('{"jsonrpc":');
+    const long = `{"jsonrpc":${' '.repeat(100 * 1_024)}`;
+    upstream.writeHead(200, { 'content-type': 'application/json' }).write(long);
     const reader = new EventReader(await pending);
-    await eventually(() => expect(reader.text).toBe('{"jsonrpc":'));
+    await eventually(() => expect(reader.text).toBe(long));
     under.enforcer.kill('plain');
     expect(await reader.end).toBe('broken');
+    await eventually(() => expect(upstream.closed).toBe(true));
+  });
+
+  it('is refused whole while a short plain response is still kept for a look at it', async () => {
+    const pending = postMessage(`${under.url}/raw`, agent('short'), toolCall(1, 'work'));
+    const upstream = await eventually(() => present(held[0]));
+    upstream.writeHead(200, { 'content-type': 'application/json' }).write('{"jsonrpc":');
+    under.enforcer.kill('short');
+    const response = await pending;
+    expect(response.status).toBe(403);
+    expect(await response.json()).toMatchObject({ id: 1, error: REVOKED });
     await eventually(() => expect(upstream.closed).toBe(true));
   });
 

@@ -1,0 +1,25 @@
+import type { CallContext } from '@sever/enforcement';
+import { ruleFor, type Upstream } from '../sidecar-file';
+
+/** Methods that change nothing, unless the config says otherwise of a path (RFC 9110 §9.2.1). */
+const READS = ['GET', 'HEAD', 'OPTIONS'];
+
+/**
+ * What a request is decided on: the scope `http:<METHOD>:<upstream>/<path>`, and whether it reads or writes.
+ *
+ * @param upgrade it becomes a two-way connection, which writes whatever its method is
+ */
+export function contextOf(
+  upstream: Upstream,
+  method: string,
+  path: string,
+  upgrade = false,
+): CallContext {
+  const rule = ruleFor(upstream, `${method} ${path}`, path);
+  const reads = READS.includes(method) && !upgrade;
+  return {
+    scope: `http:${method}:${upstream.name}${path}`,
+    upstream: upstream.name,
+    effect: rule?.effect ?? (reads ? 'read' : 'write'),
+  };
+}
