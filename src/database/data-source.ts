@@ -25,7 +25,8 @@ export async function connectDataSources(
       poolSize: POOL[role],
       extra: {
         options: `-c role=sever_${role} -c jit=off -c statement_timeout=15000 -c idle_in_transaction_session_timeout=5000`,
-        connectionTimeoutMillis: 2_000,
+        // Given up sooner, a server too busy to open connections in time would only be asked for more of them.
+        connectionTimeoutMillis: 5_000,
         // A frozen server does not keep its own statement timeout.
         query_timeout: 16_000,
         ...(continuity && { verify: continuity.verify }),

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { Client, Pool, type PoolClient } from 'pg';
 import type { Continuity } from './continuity';
+import { within } from './reach';
 
 const APPLICATION = 'sever-kill';
 /** How long a kill waits for the fence or the head of the stream before whoever holds it is terminated. */
@@ -9,8 +10,13 @@ const RETRY_MS = 250;
 /** Nobody listens there, or whoever does takes no orders: it starts up, shuts down, or has crashed. */
 const REFUSED = /^(ECONNREFUSED|57P0[123])$/;
 const READERS = 4;
-/** A connection that takes longer will not come while a kill can wait for it. */
+/** A kill waits no longer than this for a connection. */
 const CONNECT_WITHIN_MS = 1_500;
+/**
+ * The connection itself may take longer, and is there for the next one. Were it given up with the kill that asked for it, a
+ * server too busy to open connections in time would be asked for more of them all the time, and never get rid of the load.
+ */
+const OPEN_WITHIN_MS = 10_000;
 /**
  * A server that says nothing for so long is given up with its connection, and the order is sent again over another under
  * the same id: if the first one happens after all, the second finds it.
@@ -57,7 +63,7 @@ export class KillPool {
       max: this.size,
       min: 1,
       idleTimeoutMillis: 0,
-      connectionTimeoutMillis: CONNECT_WITHIN_MS,
+      connectionTimeoutMillis: OPEN_WITHIN_MS,
       query_timeout: ANSWER_WITHIN_MS,
       options: '-c role=sever_app -c synchronous_commit=on -c jit=off',
       ...verified,
@@ -67,7 +73,7 @@ export class KillPool {
       application_name: `${APPLICATION}-reads`,
       max: READERS,
       idleTimeoutMillis: 0,
-      connectionTimeoutMillis: CONNECT_WITHIN_MS,
+      connectionTimeoutMillis: OPEN_WITHIN_MS,
       query_timeout: READ_WITHIN_MS,
       options: '-c role=sever_system -c statement_timeout=15000 -c jit=off',
       ...verified,
@@ -94,7 +100,7 @@ export class KillPool {
       this.committedAt = this.answeredAt = performance.now();
       return rows;
     } catch (error) {
-      client.release(error instanceof Error && !('code' in error));
+      client.release(isConnectionSpent(error));
       throw error;
     } finally {
       watch.stop();
@@ -106,9 +112,16 @@ export class KillPool {
    * the kill itself. Sees every tenant: the statement must name its own.
    */
   async read<T extends object>(sql: string, parameters: unknown[]): Promise<T[]> {
-    const { rows } = await this.readers.query<T>(sql, parameters);
-    this.answeredAt = performance.now();
-    return rows;
+    const client = await take(this.readers);
+    try {
+      const { rows } = await client.query<T>(sql, parameters);
+      client.release();
+      this.answeredAt = performance.now();
+      return rows;
+    } catch (error) {
+      client.release(isConnectionSpent(error));
+      throw error;
+    }
   }
 
   /** How long ago the database has carried a kill out, and how long ago it has answered anything here; milliseconds. */
@@ -160,7 +173,7 @@ export class KillPool {
 
   private async connect(): Promise<PoolClient> {
     try {
-      return await this.pool.connect();
+      return await take(this.pool);
     } catch (error) {
       if (REFUSED.test(String((error as { code?: unknown }).code)))
         for (const listener of [...this.refusalListeners]) listener();
@@ -220,4 +233,23 @@ export class KillPool {
     }
     return this.terminator;
   }
+}
+
+/** @throws DatabaseSilentError when none is there in time; one that comes later goes back to the pool */
+async function take(pool: Pool): Promise<PoolClient> {
+  const opening = pool.connect();
+  try {
+    return await within(CONNECT_WITHIN_MS, opening);
+  } catch (error) {
+    opening.then(
+      (late) => late.release(),
+      () => undefined,
+    );
+    throw error;
+  }
+}
+
+/** What Postgres itself refuses has a code, and leaves the connection as good as it was. */
+function isConnectionSpent(error: unknown): boolean {
+  return error instanceof Error && !('code' in error);
 }
