@@ -127,6 +127,7 @@ export class ScriptedEnforcer implements Enforcer {
     const agent = this.agents.get(token);
     if (decision.decision === 'deny' || agent === undefined) return decision as Denied;
     const call = new ScriptedCall(
+      context,
       subjectsOf(agent, context),
       (ended) => {
         this.calls.delete(ended);
@@ -205,6 +206,7 @@ export class ScriptedCall implements InFlightCall {
   private readonly listeners: ((held: boolean) => void)[] = [];
 
   constructor(
+    readonly context: CallContext,
     readonly subjects: readonly string[],
     private readonly ended: (call: ScriptedCall) => void,
     private readonly watch: (listener: () => void) => () => void,

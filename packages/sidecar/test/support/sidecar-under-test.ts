@@ -1,4 +1,5 @@
 import { Sidecar, type SidecarParts } from '../../src/sidecar';
+import type { Upstream } from '../../src/sidecar-file';
 import { ScriptedEnforcer } from './scripted-enforcer';
 
 export interface SidecarUnderTest {
@@ -9,9 +10,9 @@ export interface SidecarUnderTest {
   readonly logged: string[];
 }
 
-/** A real sidecar on a port of its own, before the upstreams given by name and url. */
+/** A real sidecar on a port of its own, before MCP servers given by name and url, or by all that a config says. */
 export async function sidecarBefore(
-  upstreams: Readonly<Record<string, string>>,
+  upstreams: Readonly<Record<string, string | Omit<Upstream, 'name' | 'kind'>>>,
   parts: Partial<SidecarParts> = {},
 ): Promise<SidecarUnderTest> {
   const enforcer = new ScriptedEnforcer();
@@ -21,7 +22,10 @@ export async function sidecarBefore(
     {
       host: '127.0.0.1',
       port: 0,
-      upstreams: Object.entries(upstreams).map(([name, url]) => ({ name, kind: 'mcp', url })),
+      upstreams: Object.entries(upstreams).map(([name, given]) => ({
+        ...{ name, kind: 'mcp' },
+        ...(typeof given === 'string' ? { url: given } : given),
+      })),
     },
     { enforcer, logger: { info: log, warn: log, error: log }, drainMs: 100, ...parts },
   );
