@@ -10,7 +10,7 @@ export function hasBody(request: IncomingMessage): boolean {
 
 /**
  * The body of a request as it comes, piece by piece as fast as it is read, and not a piece while the call is held.
- * Once it is destroyed the request is paused and free for whoever answers it.
+ * Once it is destroyed, what is left of the request is for whoever answers it to drain.
  */
 export function uploadOf(request: IncomingMessage, gate: HoldGate, signal: AbortSignal): Readable {
   const upload = new Readable({ highWaterMark: 1, read: () => void request.resume() });
@@ -31,7 +31,6 @@ export function uploadOf(request: IncomingMessage, gate: HoldGate, signal: Abort
   request.pause();
   upload.once('close', () => {
     request.off('data', onData).off('end', onEnd).off('close', onClose);
-    request.pause();
   });
   // Whoever sends it hears of the failure as well; here it must not end the process.
   upload.on('error', () => undefined);

@@ -66,9 +66,14 @@ export class AgentResponse {
     await abortable(taken, signal);
   }
 
-  end(): void {
+  async end(): Promise<void> {
     this.head?.();
-    this.response.end(this.events?.rest());
+    const rest = this.events?.rest();
+    if (this.request.complete) return void this.response.end(rest);
+    // Answered before all of the request had come.
+    this.response.write(rest ?? '');
+    await this.drainRequest();
+    this.response.end();
   }
 
   /**
@@ -97,15 +102,19 @@ export class AgentResponse {
       ...(unread ? { connection: 'close' } : {}),
     });
     if (unread) {
-      // A socket closed over bytes that nobody read is reset, and the reset would take the answer with it.
       this.response.write(body);
-      this.request.resume();
-      await within(this.limits.graceMs, this.request, ['end', 'close']);
+      await this.drainRequest();
       this.response.end();
     } else {
       this.response.end(body);
     }
     await this.settled();
+  }
+
+  /** A socket closed over bytes that nobody read is reset, and the reset would take the answer with it. */
+  private async drainRequest(): Promise<void> {
+    this.request.resume();
+    await within(this.limits.graceMs, this.request, ['end', 'close']);
   }
 
   private async settled(): Promise<void> {

@@ -142,7 +142,7 @@ export abstract class Exchange {
       await this.agent.write(chunk, gate, this.signal);
     }
     await gate.pass(this.signal);
-    this.agent.end();
+    await this.agent.end();
   }
 
   private async refused(denied: Denied): Promise<RefusedError> {
