@@ -4,10 +4,12 @@ import { Database, WALL } from './database';
 import type { EnforcementPoint } from './enforcement-point';
 import { History, type Order } from './history';
 import type { Network } from './network';
-import { Population, TENANT } from './population';
+import { ANCESTORS, Population, TENANT } from './population';
 import type { Randomness } from './randomness';
+import type { ControlPlaneLogic } from './logic';
 import { ModelReplica } from './replica';
 import type { ControlPlaneRules } from './rules';
+import { announceKey, keyIn } from './signing-keys';
 import type { VirtualTime } from './virtual-time';
 
 const EMERGENCY_LIFE_MS = 24 * 3_600_000;
@@ -19,6 +21,7 @@ export interface Surroundings {
   readonly network: Network;
   readonly points: readonly EnforcementPoint[];
   readonly rules: ControlPlaneRules;
+  readonly logic: ControlPlaneLogic;
 }
 
 /** Two replicas on one database: who orders what, and what is written down when. */
@@ -33,6 +36,12 @@ export class ControlPlane {
   private longestPolicyMs = 10_000;
   /** True time at which this epoch was opened; the first one has no leases from before it. */
   epochOpenedAt = -Infinity;
+  /** Entries that a broker which stood has been handed. */
+  readonly rung = new Set<string>();
+  /** What a replica has complained of. */
+  readonly alarms: string[] = [];
+  /** When boots were last heard is not written down. */
+  losesNotes = false;
   /** Nobody but enforcement points can tell that the database went back: they are right to complain. */
   wentBackUnnoticed = false;
   private ids = 0;
@@ -105,18 +114,55 @@ export class ControlPlane {
     if (standing !== undefined) this.by(dies, () => [this.commitLift(standing.killId)]);
   }
 
+  /** What the old generation minted stays dead. */
   reinstate(agent: string): void {
     if (!this.database.up) return;
-    this.database.reinstate(`agent:${agent}`);
-    this.population.mint(agent, this.database.generationOf);
+    this.raiseAgain(`agent:${agent}`);
+    this.mint(agent);
+  }
+
+  /** Of an enforcement point: one at a time, so that somebody is left to contain anything. */
+  killPoint(ep: string, dies = false): void {
+    if (this.around.points.some(({ id }) => this.database.boots.isRevoked(id))) return;
+    this.by(dies, () => this.commitPointKill(ep, this.newId()));
+  }
+
+  /** Ends the kill of an enforcement point. */
+  reinstatePoint(): void {
+    const [revoked] = this.database.boots.table.revoked;
+    if (revoked === undefined) return;
+    this.by(false, () => {
+      this.database.boots.reinstate(revoked[0]);
+      return [this.commitLift(revoked[1])];
+    });
+  }
+
+  /** Of the key that signs tokens now; whoever held one needs another, of the key that was announced for this. */
+  killKey(dies = false): void {
+    const kid = keyIn(this.database.keys, 'live');
+    if (kid === undefined || keyIn(this.database.keys, 'next') === undefined) return;
+    this.by(dies, () => this.commitKeyKill(kid, this.newId()));
+    if (!this.database.up) return;
+    for (const agent of Object.keys(ANCESTORS)) this.mint(agent);
+  }
+
+  /** After the kill of a key: the next one can be killed again. */
+  announceKey(dies = false): void {
+    this.by(dies, () => {
+      const op = announceKey(this.database.keys, `key_${this.newId()}`);
+      if (op === null || !this.around.rules.keysAreAnnounced) return [];
+      const signed = this.database.append(op, this.newId());
+      this.history.place(signed.entry, this.database.digest);
+      return [signed];
+    });
   }
 
   /** Gives a stopped agent a living token, its ancestors' generations included. */
   revive(agent: string): void {
     const newest = this.population.newest(agent);
     if (!this.database.up || !this.history.isStopped(newest.lineage)) return;
-    for (const [subject] of newest.lineage) this.database.reinstate(subject);
-    this.population.mint(agent, this.database.generationOf);
+    for (const [subject] of newest.lineage) this.raiseAgain(subject);
+    this.mint(agent);
   }
 
   /** A kill while the database is down: announced at once, committed or refused once it is back. */
@@ -139,6 +185,7 @@ export class ControlPlane {
 
   databaseIsBack(refuseEmergencies: boolean): void {
     this.database.up = true;
+    for (const { relay } of this.living()) relay.databaseIsBack();
     const replica = this.living()[0] ?? this.replicas[0];
     for (const [killId, subject] of [...this.openEmergencies]) {
       const entries = refuseEmergencies
@@ -161,6 +208,7 @@ export class ControlPlane {
     const lost = history.lose(database.head);
     if (!noticed) {
       this.wentBackUnnoticed = true;
+      history.forgetPlaces(database.head);
       return;
     }
     this.openEpoch(around.rules.restoreOpensAnEpoch);
@@ -190,8 +238,11 @@ export class ControlPlane {
     database.learn(jws);
     if (op.op === 'floor')
       return this.commitKill(op.subject, entry.kill_id, op.in_flight === 'drain');
-    if (op.op === 'lift') return [this.commitLift(op.id)];
+    if (op.op === 'lift') return [this.commitLiftAgain(op.id)];
     if (database.isLifted(op.id)) return [];
+    const [kind, id] = op.subject.split(':') as [string, string];
+    if (kind === 'enforcement_point') return this.commitPointKill(id, entry.kill_id);
+    if (kind === 'signing_key') return this.commitKeyKill(id, entry.kill_id);
     const signed = database.suspend(op.subject, op.id);
     this.record(signed, 'suspend', op.subject, Infinity);
     return [signed];
@@ -199,12 +250,12 @@ export class ControlPlane {
 
   private openEpoch(opens: boolean): void {
     const { database, history } = this;
-    if (opens) database.openEpoch();
+    if (opens) database.openEpoch(this.longestPolicyMs);
     this.epochOpenedAt = this.around.time.now;
     // Its lift is lost: from now on it stands for everybody again.
     for (const [killId, subject] of database.standing())
       if (history.isLifted(killId))
-        this.recordAt(database.head, killId, 'suspend', subject, Infinity);
+        this.recordAt(database.head, killId, kindOf(subject), subject, Infinity);
   }
 
   /** What the database says of an order; a mutation may say too much. */
@@ -234,7 +285,7 @@ export class ControlPlane {
         ...{ killId, kind, subject, floor, drain, position, committedAt: around.time.now },
         ...{ longestLeaseMs: longestPolicyMs, storedLeaseMs },
       },
-      database.digest,
+      database.digestAt(position) ?? database.digest,
     );
   }
 
@@ -242,6 +293,28 @@ export class ControlPlane {
     const { signed, floor } = this.database.kill(subject, killId, drain);
     this.record(signed, 'kill', subject, floor, drain);
     return [signed];
+  }
+
+  private commitPointKill(ep: string, killId: string): SignedEntry[] {
+    const signed = this.database.revokePoint(ep, killId);
+    this.record(signed, 'kill', `enforcement_point:${ep}`, Infinity);
+    return [signed];
+  }
+
+  private commitKeyKill(kid: string, killId: string): SignedEntry[] {
+    const [signed, ...heirs] = this.database.killKey(kid, killId);
+    if (signed === undefined) return [];
+    this.record(signed, 'kill', `signing_key:${kid}`, Infinity);
+    for (const heir of heirs)
+      this.history.place(heir.entry, this.database.digestAt(heir.entry) ?? '');
+    return [signed, ...heirs];
+  }
+
+  /** Whoever was reinstated in the epoch that is lost is so again. */
+  private commitLiftAgain(killId: string): SignedEntry {
+    for (const [ep, order] of this.database.boots.table.revoked)
+      if (order === killId) this.database.boots.reinstate(ep);
+    return this.commitLift(killId);
   }
 
   private commitLift(killId: string): SignedEntry {
@@ -261,8 +334,22 @@ export class ControlPlane {
     else replica.committed(entries);
   }
 
+  private raiseAgain(subject: string): void {
+    this.database.reinstate(subject, this.around.rules.floorsOutliveReinstatement);
+  }
+
+  private mint(agent: string): void {
+    const kid = keyIn(this.database.keys, 'live');
+    if (kid !== undefined) this.population.mint(agent, this.database.generationOf, kid);
+  }
+
   private newId(): string {
     this.ids += 1;
     return `kil_${String(this.ids).padStart(4, '0')}`;
   }
+}
+
+/** Whatever is suspended in the place of a kill is not lifted by mistake. */
+function kindOf(subject: string): Order['kind'] {
+  return /^(enforcement_point|signing_key):/.test(subject) ? 'kill' : 'suspend';
 }

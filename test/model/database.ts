@@ -1,16 +1,20 @@
 import {
   FLOOR_KEEP_MS,
   raisedFloor,
-  type Boot,
   type Entry,
   type KnownOp,
   type Position,
   type SnapshotItem,
   type UnknownOp,
 } from '@sever/protocol';
+import { snapshotItems } from '../../src/stream/snapshot-items';
+import type { SnapshotRead } from '../../src/stream/snapshot.store';
+import type { KeptHead } from '../../src/stream/stream-answers';
 import { sha256 } from '../../packages/enforcement/src/driver';
 import type { SignedEntry } from '../../packages/enforcement/src/machine-events';
+import { Boots, type BootTable } from './boots';
 import { TENANT } from './population';
+import { firstKeys, retireKey, type KeyTable } from './signing-keys';
 
 /** The database's clock at true time zero. */
 export const WALL = 1_900_000_000_000;
@@ -19,13 +23,6 @@ const encoder = new TextEncoder();
 /** Older entries are compacted; small, so that runs meet it. */
 const RETAINED = 8;
 
-export interface StoredBoot extends Omit<Boot, 'nacked'> {
-  readonly bootId: string;
-  readonly ep: string;
-  /** Places that it could not apply, as its newest receipt has them. */
-  readonly nacks: readonly Position[];
-}
-
 interface SubjectRow {
   generation: number;
   floor: number;
@@ -33,7 +30,13 @@ interface SubjectRow {
   killId: string;
 }
 
-interface State {
+/** Boots that a restore has forgotten may hold leases of that length. */
+interface Opening {
+  leaseValidMs: number;
+  settled: boolean;
+}
+
+interface State extends BootTable {
   epoch: number;
   entries: SignedEntry[];
   /** The chain's value after each entry; at 0 its start. */
@@ -41,7 +44,8 @@ interface State {
   subjects: Map<string, SubjectRow>;
   suspensions: Map<string, { subject: string; epoch: number; seq: number; lifted: boolean }>;
   lifted: Set<string>;
-  boots: Map<string, StoredBoot>;
+  openings: Map<number, Opening>;
+  keys: KeyTable;
   /** Every entry that was ever written here, or committed again here. */
   known: Set<string>;
 }
@@ -62,6 +66,9 @@ export class Database {
     suspensions: new Map(),
     lifted: new Set(),
     boots: new Map(),
+    revoked: new Map(),
+    openings: new Map(),
+    keys: firstKeys(),
     known: new Set(),
   };
   private newestEpoch = 1;
@@ -72,20 +79,26 @@ export class Database {
     return WALL + Math.floor(this.trueTime());
   }
 
-  get head(): Position {
-    return { epoch: this.state.epoch, seq: this.state.entries.length };
+  get head(): KeptHead {
+    const seq = this.state.entries.length;
+    return { epoch: this.state.epoch, seq, compactedBelow: Math.max(1, seq - RETAINED + 1) };
   }
 
   get digest(): string {
     return this.digestAt(this.head) ?? START;
   }
 
+  /** `null` for a place of another epoch, or one that is not here. */
   digestAt({ epoch, seq }: Position): string | null {
     return epoch === this.state.epoch ? (this.state.digests[seq] ?? null) : null;
   }
 
-  get boots(): ReadonlyMap<string, StoredBoot> {
-    return this.state.boots;
+  get boots(): Boots {
+    return new Boots(this.state, { epoch: this.head.epoch, seq: this.head.seq }, this.now);
+  }
+
+  get keys(): KeyTable {
+    return this.state.keys;
   }
 
   append(op: KnownOp | UnknownOp, killId: string): SignedEntry {
@@ -122,6 +135,19 @@ export class Database {
     return signed;
   }
 
+  /** What has no generation at an enforcement point is killed by a suspension that nobody lifts but by reinstating it. */
+  revokePoint(ep: string, killId: string): SignedEntry {
+    const signed = this.suspend(`enforcement_point:${ep}`, killId);
+    this.boots.revoke(ep, killId, signed.entry);
+    return signed;
+  }
+
+  /** The heir takes the dying key's place in the same transaction. */
+  killKey(kid: string, killId: string): SignedEntry[] {
+    const suspended = this.suspend(`signing_key:${kid}`, killId);
+    return [suspended, ...retireKey(this.keys, kid).map((op) => this.append(op, killId))];
+  }
+
   lift(id: string): SignedEntry {
     const standing = this.state.suspensions.get(id);
     if (standing) this.state.suspensions.set(id, { ...standing, lifted: true });
@@ -152,9 +178,10 @@ export class Database {
   generationOf = (subject: string): number => this.state.subjects.get(subject)?.generation ?? 1;
 
   /** A new generation, at the floor: what the old one minted stays below it. */
-  reinstate(subject: string): void {
+  reinstate(subject: string, keepsFloor: boolean): void {
     const row = this.state.subjects.get(subject);
-    if (row) this.state.subjects.set(subject, { ...row, generation: row.floor });
+    if (!keepsFloor) this.state.subjects.delete(subject);
+    else if (row) this.state.subjects.set(subject, { ...row, generation: row.floor });
   }
 
   after({ epoch, seq }: Position): readonly SignedEntry[] {
@@ -162,26 +189,30 @@ export class Database {
     return this.state.entries.slice(epoch === this.state.epoch ? seq : 0);
   }
 
-  range(epoch: number, from: number, to: number) {
-    const compacted = epoch !== this.state.epoch || from <= this.head.seq - RETAINED;
-    return { compacted, entries: compacted ? [] : this.state.entries.slice(from - 1, to) };
+  /** What is still kept between these places. */
+  kept(epoch: number, from: number, to: number): readonly SignedEntry[] {
+    const { compactedBelow } = this.head;
+    if (epoch !== this.state.epoch) return [];
+    return this.state.entries.slice(Math.max(from, compactedBelow) - 1, to);
   }
 
   contents(emergencies: Iterable<readonly [string, string]>): Contents {
-    const { epoch, subjects, suspensions, lifted } = this.state;
-    const items: SnapshotItem[] = [];
-    for (const [subject, { floor, flooredAt, killId }] of subjects)
-      if (flooredAt > this.now - FLOOR_KEEP_MS)
-        items.push(['f', subject, floor, flooredAt + FLOOR_KEEP_MS, killId]);
-    for (const [id, one] of suspensions)
-      if (!one.lifted) items.push(['s', id, one.subject, null, one.epoch === epoch ? one.seq : 0]);
-    for (const id of lifted) items.push(['l', id]);
-    for (const [killId, subject] of emergencies) items.push(['e', killId, subject]);
-    return { ...this.head, digest: this.digest, items };
-  }
-
-  storeBoot(boot: StoredBoot): void {
-    this.state.boots.set(boot.bootId, boot);
+    const { epoch, subjects, suspensions, lifted, keys } = this.state;
+    const read: Parameters<typeof snapshotItems>[0] = {
+      epoch,
+      keys: [...keys].map(([kid, { state, jwk }]) => ({ purpose: 'token', kid, state, jwk })),
+      floors: [...subjects].flatMap(([subject, { floor, flooredAt, killId }]) =>
+        flooredAt > this.now - FLOOR_KEEP_MS
+          ? [{ subject, floor, flooredAt, orderId: killId }]
+          : [],
+      ),
+      suspensions: [...suspensions].flatMap(([orderId, one]): SnapshotRead['suspensions'] =>
+        one.lifted ? [] : [{ orderId, level: null, ...one }],
+      ),
+      lifted: [...lifted],
+      emergencies: [...emergencies],
+    };
+    return { ...this.head, digest: this.digest, items: [...snapshotItems(read)] };
   }
 
   backup(): unknown {
@@ -194,10 +225,21 @@ export class Database {
   }
 
   /** An epoch that no enforcement point has seen. */
-  openEpoch(): void {
+  openEpoch(leaseValidMs: number): void {
     this.newestEpoch += 1;
     this.state.epoch = this.newestEpoch;
     this.state.entries = [];
     this.state.digests = [START];
+    this.state.openings.set(this.newestEpoch, { leaseValidMs, settled: false });
+  }
+
+  /** `null` for the first epoch, which nothing came before. */
+  waiting(epoch: number): Opening | null {
+    return this.state.openings.get(epoch) ?? null;
+  }
+
+  settle(epoch: number): void {
+    const opening = this.state.openings.get(epoch);
+    if (opening !== undefined) opening.settled = true;
   }
 }

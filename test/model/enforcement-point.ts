@@ -11,6 +11,9 @@ import type { Randomness } from './randomness';
 import type { Variation } from './rules';
 import type { VirtualTime } from './virtual-time';
 
+/** Until a process that has said that it leaves is gone. */
+const LEAVING_MS = 1_000;
+
 type SnapshotEvent = Extract<MachineEvent, { type: 'snapshot' }>;
 
 /** What a process needs of the rest of the model. */
@@ -74,6 +77,12 @@ export class EnforcementPoint {
     this.site.time.after(gapMs, () => {
       if (this.processes.every((process) => process.isZombie)) this.startProcess();
     });
+  }
+
+  /** Its processes leave, each once it refuses everything, and are gone a moment later. */
+  leave(gapMs: number): void {
+    for (const process of this.processes) process.leave();
+    this.site.time.after(LEAVING_MS, () => this.restart(gapMs));
   }
 
   /** A second process starts while the first one, from another directory, lives on for a while. */

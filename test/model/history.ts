@@ -1,4 +1,10 @@
-import { comparePositions, formatPosition, type Lineage, type Position } from '@sever/protocol';
+import {
+  comparePositions,
+  formatPosition,
+  parsePosition,
+  type Lineage,
+  type Position,
+} from '@sever/protocol';
 
 /** One committed order, as an observer who sees everything knows it. */
 export interface Order {
@@ -60,6 +66,14 @@ export class History {
     return lost;
   }
 
+  /** The same places will be others: nobody knows yet which. */
+  forgetPlaces(head: Position): void {
+    for (const name of this.digests.keys()) {
+      const place = parsePosition(name);
+      if (place !== null && comparePositions(place, head) > 0) this.digests.delete(name);
+    }
+  }
+
   lift(killId: string): void {
     for (const order of this.orders) if (order.killId === killId) order.lifted = true;
   }
@@ -69,8 +83,17 @@ export class History {
     return orders.length > 0 && orders.every((order) => order.lifted);
   }
 
-  against(lineage: Lineage): Order[] {
-    return this.orders.filter((order) => !order.lifted && stops(order, lineage));
+  /** @param ep where it is to be let in; the kill of that enforcement point stops everything there */
+  against(lineage: Lineage, ep?: string): Order[] {
+    const place = ep === undefined ? undefined : `enforcement_point:${ep}`;
+    return this.orders.filter(
+      (order) => !order.lifted && (order.subject === place || stops(order, lineage)),
+    );
+  }
+
+  /** At some time, of whatever came of it. */
+  wasKilled(ep: string): boolean {
+    return this.orders.some(({ subject }) => subject === `enforcement_point:${ep}`);
   }
 
   /** Some order, emergency or lost order gives a reason to refuse this lineage. */

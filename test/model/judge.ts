@@ -1,4 +1,10 @@
-import { comparePositions, darkAfterMs, type Lineage, type Position } from '@sever/protocol';
+import {
+  comparePositions,
+  darkAfterMs,
+  formatPosition,
+  type Lineage,
+  type Position,
+} from '@sever/protocol';
 import type {
   Alarm,
   MachineEvent,
@@ -22,12 +28,14 @@ export class Violation extends Error {
 
 /** What one boot has said and been told, as an observer noted it. */
 interface Notes {
-  /** The newest place that a receipt vouched for, in each epoch. */
-  readonly receipts: Map<number, number>;
+  /** The newest place that a receipt vouched for, in each epoch, and what the chain was there. */
+  readonly receipts: Map<number, { readonly applied: number; readonly digest: string }>;
   /** True time after which no lease that was ever given to this boot can run, with its margin. */
   grantedUntil: number;
   snapshotCame: boolean;
   readonly emergencies: Set<string>;
+  /** Places that its receipts say it could not apply. */
+  readonly nacked: Set<string>;
 }
 
 interface Before extends Position {
@@ -68,20 +76,24 @@ export class Judge {
     if (before.isForeign && comparePositions(at, before) !== 0)
       this.fail('I18', process, 'took a snapshot that it had not asked for');
     const digest = this.plane.history.digestAt(at);
-    if (at.seq > 0 && digest !== undefined && digest !== process.machine.chain.digest)
+    const isOther = digest !== undefined && digest !== process.machine.chain.digest;
+    if (at.seq > 0 && isOther && !this.plane.wentBackUnnoticed)
       this.fail('I5', process, `holds another digest at ${show(at)}`);
     this.look(process);
   }
 
   receipt(process: Process, body: ReceiptBody): void {
-    const { receipts } = this.of(process);
-    receipts.set(body.epoch, Math.max(body.applied, receipts.get(body.epoch) ?? 0));
+    const { receipts, nacked } = this.of(process);
+    const { epoch, applied, digest } = body;
+    if (applied >= (receipts.get(epoch)?.applied ?? 0)) receipts.set(epoch, { applied, digest });
+    for (const { seq } of body.nacks) nacked.add(formatPosition({ epoch, seq }));
     this.look(process);
   }
 
   alarm(process: Process, { kind, detail }: Alarm): void {
     // Each use of a halt is told; that is no complaint.
-    if (kind === 'halt') return;
+    if (kind === 'halt' || kind === 'stopped') return;
+    if (kind === 'revoked' && this.plane.history.wasKilled(process.point.id)) return;
     if (kind === 'divergence' && this.plane.wentBackUnnoticed) return;
     this.fail('no false alarm', process, `${kind}, ${detail}`);
   }
@@ -94,10 +106,12 @@ export class Judge {
 
   lookAtContainment(): void {
     if (!this.plane.database.up) return;
+    this.lookAtControlPlane();
     for (const order of this.plane.history.orders) {
       if (order.containedAt !== null || order.lost) continue;
       if (!this.plane.living().some((replica) => replica.isContained(order))) continue;
       order.containedAt = this.now();
+      this.nobodyLacks(order);
     }
   }
 
@@ -125,7 +139,7 @@ export class Judge {
       this.fail('I17', process, `${does} ${credential.name} before snapshot and lease`);
     if (process.point.mode === 'strict' && this.now() > notes.grantedUntil)
       this.fail('I15', process, `${does} ${credential.name} without a lease`);
-    for (const order of this.plane.history.against(credential.lineage))
+    for (const order of this.plane.history.against(credential.lineage, process.point.id))
       if (!(runs && order.drain)) this.admitsDespite(process, order, `${does} ${credential.name}`);
     const taken = this.taken.get(process.point.id);
     for (const { killId, subject, closed } of this.plane.history.emergencies)
@@ -141,11 +155,36 @@ export class Judge {
     const said = `${what}, stopped by ${order.killId} at ${show(order.position)}`;
     if (this.hasReceipt(process, order)) this.fail('I1', process, `${said}, after its receipt`);
     if (order.lost) return;
-    if (order.containedAt !== null && !this.isForgotten(process))
+    if (order.containedAt !== null && !this.isForgotten(process) && !this.isNamed(process, order))
       this.fail('I3', process, `${said}, contained since ${Math.round(order.containedAt)}`);
     const bound = order.committedAt + darkAfterMs(order.longestLeaseMs);
     if (process.point.mode === 'strict' && this.now() > bound)
       this.fail('I4', process, `${said}, later than the bound`);
+  }
+
+  /** Everybody who reads "contained" reads as well that this enforcement point is not covered. */
+  private isNamed({ point }: Process, order: Order): boolean {
+    return this.plane.living().every((replica) => replica.namesRevoked(order).includes(point.id));
+  }
+
+  /** What could not be applied somewhere is not contained, though it is denied there. */
+  private nobodyLacks({ killId, position }: Order): void {
+    if (position.epoch !== this.plane.database.head.epoch) return;
+    for (const { processes } of this.points)
+      for (const process of processes)
+        if (process.alive && this.of(process).nacked.has(formatPosition(position)))
+          this.fail('I9', process, `could not apply ${killId}, which is called contained`);
+  }
+
+  private lookAtControlPlane(): void {
+    const { plane } = this;
+    if (plane.wentBackUnnoticed) return;
+    for (const alarm of plane.alarms) throw this.violation('no false alarm', alarm);
+    for (const { relay } of plane.living()) {
+      const entry = relay.overdue()?.entry;
+      if (entry !== undefined)
+        throw this.violation('relay', `${show(entry)} was never handed to the broker`);
+    }
   }
 
   /** A lease that runs was given by somebody who knew every order from before its request. */
@@ -161,11 +200,17 @@ export class Judge {
 
   /** A best-effort boot that a restored database does not know cannot be on any roster until it asks again. */
   private isForgotten(process: Process): boolean {
-    return process.point.mode === 'best_effort' && !this.plane.database.boots.has(process.bootId);
+    return (
+      process.point.mode === 'best_effort' &&
+      this.plane.database.boots.get(process.bootId) === undefined
+    );
   }
 
   private hasReceipt(process: Process, { position, lost }: Order): boolean {
-    for (const [epoch, applied] of this.of(process).receipts) {
+    const { wentBackUnnoticed, history } = this.plane;
+    for (const [epoch, { applied, digest }] of this.of(process).receipts) {
+      // The same place of two chains.
+      if (wentBackUnnoticed && history.digestAt({ epoch, seq: applied }) !== digest) continue;
       if (epoch === position.epoch && applied >= position.seq) return true;
       if (epoch > position.epoch && !lost) return true;
     }
@@ -187,14 +232,21 @@ export class Judge {
     let notes = this.notes.get(bootId);
     if (notes === undefined) {
       const emergencies = new Set<string>();
-      notes = { receipts: new Map(), grantedUntil: -Infinity, snapshotCame: false, emergencies };
+      notes = {
+        ...{ receipts: new Map(), grantedUntil: -Infinity, snapshotCame: false, emergencies },
+        nacked: new Set(),
+      };
       this.notes.set(bootId, notes);
     }
     return notes;
   }
 
   private fail(invariant: string, process: Process, detail: string): never {
-    throw new Violation(invariant, `at ${Math.round(this.now())} ms ${process.bootId} ${detail}`);
+    throw this.violation(invariant, `${process.bootId} ${detail}`);
+  }
+
+  private violation(invariant: string, detail: string): Violation {
+    return new Violation(invariant, `at ${Math.round(this.now())} ms ${detail}`);
   }
 }
 

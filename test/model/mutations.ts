@@ -1,5 +1,8 @@
 import * as machines from './machine-mutations';
-import { SOUND, withMachine, withoutRule, type Variation } from './rules';
+import { SERVER } from './logic';
+import * as keys from './key-mutations';
+import * as mistakes from './logic-mutations';
+import { SOUND, withLogic, withMachine, withoutRule, type Variation } from './rules';
 
 /** Rules of the protocol, each taken out; random histories must show that it is missing. The rest is in `SCENARIOS`. */
 export const MUTATIONS: readonly Variation[] = [
@@ -29,14 +32,23 @@ export const MUTATIONS: readonly Variation[] = [
   withMachine('lifts are ignored', machines.IgnoresLifts),
   withoutRule('a snapshot is not atomic', 'snapshotIsAtomic'),
   withoutRule('a lease tells a remembered head', 'leaseReadsTheHead'),
-  withoutRule(
-    'a boot gets snapshot and lease before it is stored',
-    'bootIsStoredFirst',
-    'leaseKnowsTheBoot',
-  ),
+  {
+    ...withoutRule('a boot gets snapshot and lease before it is stored', 'bootIsStoredFirst'),
+    logic: { ...SERVER, judgeLease: mistakes.leaseForAnyBoot },
+  },
   withoutRule('a restored database keeps its epoch', 'restoreOpensAnEpoch'),
   withoutRule('what is shown is not committed again', 'evidenceIsTaken'),
   withMachine('what was signed is not shown', machines.NeverShows),
   withoutRule('dark at once', 'darkWaitsForTheBound'),
-  withoutRule('best_effort becomes dark', 'bestEffortIsNeverDark'),
+  withMachine('keys in the stream are ignored', keys.IgnoresKeys),
+  withMachine('a snapshot brings no keys', keys.SnapshotsBringNoKeys),
+  withMachine('tokens outlive their key', keys.TokensOutliveTheirKey),
+  withMachine('a killed enforcement point goes on', keys.IgnoresItsOwnKill),
+  withoutRule('a key signs before it is announced', 'keysAreAnnounced'),
+  withoutRule('a reinstatement forgets the floor', 'floorsOutliveReinstatement'),
+  withoutRule('a new replica publishes nothing again', 'startPublishesAgain'),
+  withLogic('a relay never rewinds', { RelayCursor: mistakes.NeverRewinds }),
+  withLogic('a relay passes over gaps', { RelayCursor: mistakes.PassesOverGaps }),
+  withLogic('nacks are overlooked', { orderStanding: mistakes.nacksAreOverlooked }),
+  withLogic('best_effort becomes dark', { orderStanding: mistakes.bestEffortBecomesDark }),
 ];

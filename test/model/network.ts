@@ -38,6 +38,8 @@ const NO_LAG = { kinds: new Set<Kind>(), ms: 0 };
 /** Carries messages, or does not. What it carries it may carry twice, late, out of order, or again. */
 export class Network {
   brokerUp = true;
+  /** How often it has gone down. */
+  outages = 0;
   weather: Weather = CALM;
   /** Kinds of which every message takes that long. */
   lag: { readonly kinds: ReadonlySet<Kind>; readonly ms: number } = NO_LAG;
@@ -80,7 +82,7 @@ export class Network {
     if (random.chance(weather.replay)) once(random.between(1_000, 15_000), true);
   }
 
-  private delay(kind: Kind): number {
+  delay(kind: Kind): number {
     const { random, weather, lag } = this;
     if (lag.kinds.has(kind)) return lag.ms + random.next();
     return random.chance(weather.slow) ? random.between(0, weather.slowMs) : random.between(0.2, 4);

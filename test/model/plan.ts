@@ -14,6 +14,9 @@ export type Step = { readonly afterMs: number } & (
     }
   | { readonly do: 'lift'; readonly dies: boolean }
   | { readonly do: 'reinstate' | 'emergency'; readonly agent: string }
+  | { readonly do: 'kill_key' | 'announce_key'; readonly dies: boolean }
+  | { readonly do: 'kill_point'; readonly ep: number; readonly dies: boolean }
+  | { readonly do: 'reinstate_point' }
   | { readonly do: 'call'; readonly ep: number; readonly agent: string }
   | {
       readonly do: 'cut';
@@ -29,7 +32,7 @@ export type Step = { readonly afterMs: number } & (
       readonly forMs: number;
     }
   | {
-      readonly do: 'restart' | 'overlap' | 'freeze' | 'suspend_host';
+      readonly do: 'restart' | 'leave' | 'overlap' | 'freeze' | 'suspend_host';
       readonly ep: number;
       readonly forMs: number;
     }
@@ -98,6 +101,9 @@ const steps = fc.oneof(
   step({ do: fc.constant('lift'), dies }, 3),
   step({ do: fc.constant('reinstate'), agent }, 3),
   step({ do: fc.constant('emergency'), agent }, 2),
+  step({ do: fc.constantFrom('kill_key', 'announce_key'), dies }, 2),
+  step({ do: fc.constant('kill_point'), ep, dies }, 1),
+  step({ do: fc.constant('reinstate_point') }, 1),
   step({ do: fc.constant('call'), ep, agent }, 4),
   step(
     {
@@ -113,7 +119,10 @@ const steps = fc.oneof(
     { do: fc.constant('lose'), ep, kinds: fc.subarray([...losable], { minLength: 1 }), forMs },
     4,
   ),
-  step({ do: fc.constantFrom('restart', 'overlap', 'freeze', 'suspend_host'), ep, forMs }, 5),
+  step(
+    { do: fc.constantFrom('restart', 'leave', 'overlap', 'freeze', 'suspend_host'), ep, forMs },
+    6,
+  ),
   step({ do: fc.constant('set_clock'), ep, byMs: fc.integer({ min: -20_000, max: 20_000 }) }, 1),
   step({ do: fc.constant('crash'), replica: fc.nat(1), forMs }, 2),
   step(
@@ -199,6 +208,14 @@ function perform(world: Simulation, step: Step, state: { backup: unknown }): voi
       return plane.reinstate(step.agent);
     case 'emergency':
       return plane.emergency(step.agent);
+    case 'kill_key':
+      return plane.killKey(step.dies);
+    case 'announce_key':
+      return plane.announceKey(step.dies);
+    case 'kill_point':
+      return plane.killPoint(world.point(step.ep).id, step.dies);
+    case 'reinstate_point':
+      return plane.reinstatePoint();
     case 'call': {
       plane.revive(step.agent);
       const credential = plane.population.newest(step.agent);
@@ -210,6 +227,8 @@ function perform(world: Simulation, step: Step, state: { backup: unknown }): voi
       return spoil(world, step);
     case 'restart':
       return world.point(step.ep).restart(Math.min(step.forMs, 4_000));
+    case 'leave':
+      return world.point(step.ep).leave(Math.min(step.forMs, 4_000));
     case 'overlap':
       return world.point(step.ep).overlap(step.forMs);
     case 'freeze':

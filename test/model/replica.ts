@@ -1,70 +1,66 @@
-import {
-  comparePositions,
-  containmentState,
-  darkAfterMs,
-  enforcementStatus,
-  isOnRoster,
-  PULSE_INTERVAL_MS,
-  type LeaseGrant,
-  type LeaseRefusal,
-  type Position,
-} from '@sever/protocol';
+import { darkAfterMs, PULSE_INTERVAL_MS, type Position } from '@sever/protocol';
 import { Replica } from '../../src/stream/replica';
 import { Sightings } from '../../src/stream/sightings';
-import type { Effect } from '../../packages/enforcement/src/machine-events';
-import type { SignedEntry, ReceiptBody } from '../../packages/enforcement/src/machine-events';
+import type {
+  Effect,
+  ReceiptBody,
+  SignedEntry,
+} from '../../packages/enforcement/src/machine-events';
+import { Answers } from './answers';
 import type { ControlPlane } from './control-plane';
-import type { Contents } from './database';
 import type { EnforcementPoint } from './enforcement-point';
-import type { Process } from './process';
 import type { Order } from './history';
 import type { Kind } from './network';
 import { TENANT } from './population';
+import type { Process } from './process';
+import { ModelRelay } from './relay';
 
 const POLL_MS = 250;
-const REPUBLISHED = 10;
+const LOOK_FOR_SILENT_MS = 60_000;
+const LISTENED_MS = 20 * 60_000;
 
 /** One replica of the control plane: relay, pulse, answers to enforcement points, and the word on containment. */
 export class ModelReplica {
   alive = false;
+  relay: ModelRelay;
   private life = 0;
+  private startedAt = 0;
   private pulses = 0;
-  private published: Position = { epoch: 0, seq: 0 };
   /** Head at the last pulse. */
   private remembered: Position = { epoch: 0, seq: 0 };
   private sightings: Sightings;
+  private readonly answers: Answers;
 
   constructor(
     private readonly n: number,
     private readonly plane: ControlPlane,
   ) {
     this.sightings = this.newSightings();
+    this.relay = this.newRelay();
+    this.answers = new Answers(plane, (milliseconds, run) => this.later(milliseconds, run));
   }
 
   start(): void {
     this.alive = true;
     this.life += 1;
+    this.startedAt = this.mono();
     this.pulses = 0;
     this.sightings = this.newSightings();
-    this.rewind();
+    this.relay = this.newRelay();
     this.every(POLL_MS, () => this.look());
     this.every(PULSE_INTERVAL_MS, () => this.pulse());
+    this.every(LOOK_FOR_SILENT_MS, () => this.lookForSilent());
   }
 
   crash(): void {
     this.alive = false;
     this.life += 1;
-  }
-
-  /** The connection to the broker was lost, and with it perhaps what had been handed to it. */
-  rewind(): void {
-    const { epoch, seq } = this.plane.database.head;
-    this.published = { epoch, seq: Math.max(0, seq - REPUBLISHED) };
+    this.relay.end();
   }
 
   committed(entries: readonly SignedEntry[]): void {
     this.see();
-    for (const signed of entries) this.publish(signed);
+    this.relay.committed(entries);
   }
 
   broadcast(kind: Kind, deliver: (point: EnforcementPoint, replayed: boolean) => void): void {
@@ -74,18 +70,9 @@ export class ModelReplica {
   }
 
   private look(): void {
-    const { database, around } = this.plane;
-    if (!database.up) return;
+    if (!this.plane.database.up) return;
     this.see();
-    if (!around.network.brokerUp) return;
-    for (const signed of database.after(this.published)) this.publish(signed);
-    this.published = database.head;
-  }
-
-  private publish(signed: SignedEntry): void {
-    this.broadcast('stream', (point, replayed) =>
-      point.hear({ type: 'entry', ...signed }, replayed),
-    );
+    this.relay.look();
   }
 
   private pulse(): void {
@@ -102,144 +89,77 @@ export class ModelReplica {
     this.broadcast('pulse', (point, replayed) => point.hear({ type: 'pulse', pulse }, replayed));
   }
 
+  private lookForSilent(): void {
+    if (!this.plane.database.up || this.mono() - this.startedAt < LISTENED_MS) return;
+    this.answers.retireSilent();
+  }
+
   // What enforcement points ask
 
   snapshot(from: Process, nonce: string, replaces: string | undefined): void {
-    if (!this.canAnswer()) return;
-    if (this.plane.database.boots.get(from.bootId)?.left) return;
-    const { rules, random } = this.plane.around;
-    if (rules.bootIsStoredFirst) this.enter(from, replaces);
-    else this.later(random.between(0, 3_000), () => this.enter(from, replaces));
-    this.later(random.between(0.5, 30), () => {
-      const contents = this.contents();
-      if (rules.snapshotIsAtomic) return this.sendSnapshot(from, nonce, contents);
-      // The place is read a moment after what is in force there.
-      this.later(random.between(0, 1_500), () =>
-        this.sendSnapshot(from, nonce, { ...this.contents(), items: contents.items }),
-      );
-    });
-  }
-
-  private sendSnapshot(from: Process, nonce: string, { items, ...place }: Contents): void {
-    const manifest = {
-      ...({ type: 'snapshot', v: 1, tenant: TENANT, items: items.length } as const),
-      ...{ boot_id: from.bootId, nonce, now: this.plane.database.now, chunks: [], ...place },
-    };
-    this.reply(from, 'snapshot', (replayed) =>
-      from.point.answerSnapshot(from, { type: 'snapshot', manifest, items }, replayed),
-    );
+    if (this.canAnswer()) this.answers.snapshot(from, nonce, replaces);
   }
 
   range(from: Process, epoch: number, first: number, to: number): void {
-    if (!this.canAnswer()) return;
-    const { compacted, entries } = this.plane.database.range(epoch, first, to);
-    this.reply(from, 'range', () => from.answerRange(epoch, entries, compacted));
+    if (this.canAnswer()) this.answers.range(from, epoch, first, to);
   }
 
   evidence(from: Process, entries: readonly string[]): void {
     if (!this.canAnswer()) return;
     this.committed(this.plane.takeEvidence(entries));
-    const { epoch } = this.plane.database.head;
-    this.reply(from, 'evidence', () => from.receive({ type: 'evidence_taken', epoch }, false));
+    this.answers.evidenceTaken(from);
   }
 
   lease(from: Process, asked: Extract<Effect, { type: 'request_lease' }>): void {
-    this.later(this.plane.around.random.between(0.5, 30), () => {
-      const reply = this.decideLease(from, asked);
-      this.reply(from, 'lease', (replayed) => from.point.answerLease(from, reply, replayed));
-    });
-  }
-
-  private decideLease(
-    from: Process,
-    { nonce, epoch, applied, digest }: Extract<Effect, { type: 'request_lease' }>,
-  ): LeaseGrant | LeaseRefusal {
-    const { database, around, policyMs } = this.plane;
-    const common = {
-      v: 1,
-      tenant: TENANT,
-      ep: from.point.id,
-      boot_id: from.bootId,
-      nonce,
-    } as const;
-    const boot = database.boots.get(from.bootId);
-    if (
-      around.rules.leaseKnowsTheBoot &&
-      (boot === undefined || boot.left || boot.mode !== from.point.mode)
-    )
-      return { type: 'lease-refused', ...common, code: 'boot_unknown' };
-    const known = database.digestAt({ epoch, seq: applied });
-    if (
-      comparePositions({ epoch, seq: applied }, database.head) > 0 ||
-      (known !== null && known !== digest)
-    )
-      return { type: 'lease-refused', ...common, code: 'divergence' };
-    const head = around.rules.leaseReadsTheHead ? database.head : this.remembered;
-    return {
-      type: 'lease',
-      ...common,
-      epoch: head.epoch,
-      head: head.seq,
-      valid_ms: policyMs,
-      now: database.now,
-    };
+    const { epoch, seq: head } = this.remembered;
+    const { leaseReadsTheHead } = this.plane.around.rules;
+    this.answers.lease(from, asked, leaseReadsTheHead ? {} : { epoch, head });
   }
 
   receipt(from: Process, body: ReceiptBody): void {
-    const { database, around } = this.plane;
-    if (!this.canAnswer()) return;
-    const at = { epoch: body.epoch, seq: body.applied };
-    const known = database.digestAt(at);
-    if (comparePositions(at, database.head) > 0 || (known !== null && known !== body.digest))
-      return;
-    for (const boot of database.boots.values()) {
-      const counts = around.rules.receiptCountsForItsBoot
-        ? boot.bootId === from.bootId
-        : boot.ep === from.point.id;
-      if (!counts || boot.left) continue;
-      const newer = boot.applied === undefined || comparePositions(at, boot.applied) > 0;
-      const nacks = body.nacks.map(({ seq }) => ({ epoch: body.epoch, seq }));
-      database.storeBoot({ ...boot, ...(newer && { applied: at, nacks }) });
-    }
+    if (this.canAnswer()) this.answers.receipt(from, body);
+  }
+
+  leave(from: Process): void {
+    if (this.canAnswer()) this.answers.leave(from);
   }
 
   // Containment
 
   isContained(order: Order): boolean {
-    const { database, around, epochOpenedAt } = this.plane;
-    const { rules } = around;
-    const dark = darkAfterMs(order.storedLeaseMs);
-    if (rules.restoreWaitsForLeases && this.mono() < epochOpenedAt + dark) return false;
-    const seenAt = this.sightings.seenAt(TENANT, order.position);
-    const boundPassed = !rules.darkWaitsForTheBound || this.mono() >= seenAt + dark;
-    const roster = [...database.boots.values()].filter((boot) => isOnRoster(boot, order.position));
-    const statuses = roster.map((boot) => {
-      const mode = rules.bestEffortIsNeverDark ? boot.mode : 'strict';
-      const nacked = boot.nacks.some((at) => comparePositions(at, order.position) === 0);
-      return enforcementStatus({ ...boot, mode, nacked }, order.position, boundPassed);
-    });
-    return containmentState(statuses) === 'contained';
+    const { database, around } = this.plane;
+    const { rules, logic } = around;
+    const { epoch, seq } = order.position;
+    const passed = !rules.darkWaitsForTheBound || this.hasPassed(order.position, order);
+    const roster = database.boots.roster(order.position);
+    const ref = {
+      ...{ id: order.killId, epoch, lastSeq: seq, leaseValidMs: order.storedLeaseMs },
+      ...{ replica: null, committedMonoMs: null },
+    };
+    const { state } = logic.orderStanding(roster, ref, passed, this.unsettledMs(epoch));
+    return state === 'contained';
   }
 
-  private enter(from: Process, replaces: string | undefined): void {
-    const { database } = this.plane;
-    const present = database.boots.get(from.bootId);
-    if (present === undefined)
-      database.storeBoot({
-        ...{ bootId: from.bootId, ep: from.point.id, mode: from.point.mode },
-        ...{ since: database.head, left: false, nacks: [] },
-      });
-    const gone = replaces === undefined ? undefined : database.boots.get(replaces);
-    if (gone !== undefined && !gone.left)
-      database.storeBoot({ ...gone, left: true, until: gone.until ?? database.head });
+  /** Enforcement points that were killed before the order and may still admit what it stops. */
+  namesRevoked(order: Order): string[] {
+    const revoked = this.plane.database.boots.revokedBefore(order.position);
+    return this.plane.around.logic
+      .revokedAndLiving(revoked, (until) => this.hasPassed(until, order))
+      .map(({ ep }) => ep.id);
   }
 
-  private contents(): Contents {
-    return this.plane.database.contents(this.plane.openEmergencies);
+  private hasPassed(position: Position, { storedLeaseMs }: Order): boolean {
+    return this.mono() >= this.sightings.seenAt(TENANT, position) + darkAfterMs(storedLeaseMs);
   }
 
-  private reply(to: Process, kind: Kind, deliver: (replayed: boolean) => void): void {
-    this.plane.around.network.toEnforcementPoint(to.point.link, kind, deliver);
+  private unsettledMs(epoch: number): number {
+    const { database, around } = this.plane;
+    const waiting = database.waiting(epoch);
+    if (waiting === null) return 0;
+    const seenAt = this.sightings.seenAt(TENANT, { epoch, seq: 0 });
+    const left = around.logic.leftUntilSettled(waiting, this.mono() - seenAt);
+    if (left === 0) database.settle(epoch);
+    return left;
   }
 
   private canAnswer(): boolean {
@@ -260,6 +180,14 @@ export class ModelReplica {
 
   private newSightings(): Sightings {
     return new Sightings(new Replica({ monotonic: () => this.mono(), wall: () => this.mono() }));
+  }
+
+  private newRelay(): ModelRelay {
+    return new ModelRelay(this.plane, (signed) =>
+      this.broadcast('stream', (point, replayed) =>
+        point.hear({ type: 'entry', ...signed }, replayed),
+      ),
+    );
   }
 
   private every(milliseconds: number, run: () => void): void {

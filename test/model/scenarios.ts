@@ -1,8 +1,9 @@
 import { Violation } from './judge';
 import type { Kind } from './network';
+import * as mistakes from './logic-mutations';
 import * as machines from './machine-mutations';
 import { follow, type Step } from './plan';
-import { withMachine, withoutRule, type Variation } from './rules';
+import { withLogic, withMachine, withoutRule, type Variation } from './rules';
 import type { Simulation } from './simulation';
 
 /** One history by hand, for a rule that random ones miss too often: it holds with the rule, and shows that it is missing. */
@@ -165,6 +166,9 @@ export const SCENARIOS: readonly Scenario[] = [
           },
           false,
         );
+      // None of the replicas' own comes between.
+      world.point(0).link.without = new Set<Kind>(['pulse']);
+      world.pass(10);
       pulse(1, 60_000);
       pulse(2, 0);
       pulse(1, 60_000);
@@ -216,7 +220,9 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
-    mutation: withoutRule('leases from before a restore are forgotten', 'restoreWaitsForLeases'),
+    mutation: withLogic('leases from before a restore are forgotten', {
+      leftUntilSettled: () => 0,
+    }),
     run(world) {
       world.plane.setPolicy(30_000);
       const backup = world.plane.database.backup();
@@ -229,7 +235,9 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
   {
-    mutation: withoutRule('best_effort becomes dark', 'bestEffortIsNeverDark'),
+    mutation: withLogic('best_effort becomes dark', {
+      orderStanding: mistakes.bestEffortBecomesDark,
+    }),
     run(world) {
       follow(world, [cut(2, 60_000), kill('root', 15_000)]);
     },

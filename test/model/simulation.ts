@@ -1,9 +1,9 @@
-import { isOnRoster } from '@sever/protocol';
 import { ControlPlane } from './control-plane';
 import { EnforcementPoint } from './enforcement-point';
 import { Judge, Violation } from './judge';
 import { Network } from './network';
 import { Randomness } from './randomness';
+import type { ModelRelay } from './relay';
 import type { Variation } from './rules';
 import { VirtualTime } from './virtual-time';
 
@@ -29,8 +29,9 @@ export class Simulation {
     const { time, points } = this;
     const random = (this.random = new Randomness(seed));
     const network = (this.network = new Network(time, random));
-    const { rules } = variation;
-    const plane = (this.plane = new ControlPlane({ time, random, network, points, rules }));
+    const { rules, logic } = variation;
+    const around = { time, random, network, points, rules, logic };
+    const plane = (this.plane = new ControlPlane(around));
     const judge = (this.judge = new Judge(() => time.now, plane, points));
     for (const point of points) point.site = { time, random, network, variation, plane, judge };
   }
@@ -56,6 +57,8 @@ export class Simulation {
   breakBroker(forMs: number): void {
     if (!this.network.brokerUp) return;
     this.network.brokerUp = false;
+    this.network.outages += 1;
+    for (const { relay } of this.plane.living()) this.losesBroker(relay);
     for (const { processes } of this.points)
       for (const process of processes)
         this.time.after(this.random.between(0, 3_000), () => process.disconnect());
@@ -99,10 +102,18 @@ export class Simulation {
   /** Nobody misses anything, and nobody denies what is not stopped. */
   everyPointAgrees(): void {
     const { database, history, population } = this.plane;
-    for (const { processes, id, at } of this.points) {
+    for (const point of this.points) {
+      const { processes, id, at } = point;
+      if (database.boots.isRevoked(id)) {
+        this.revokedPointIsDark(point);
+        continue;
+      }
       if (processes.every((process) => !process.alive)) this.fail('I9', `${id} has no process`);
-      for (const { machine, bootId, alive } of processes) {
+      for (const { machine, bootId, alive, keys } of processes) {
         if (!alive) continue;
+        for (const [kid, { state }] of database.keys)
+          if (state !== 'dead' && !keys.has(kid))
+            this.fail('no false denial', `${bootId} does not know the key ${kid}`);
         const { chain } = machine;
         const { epoch, seq } = database.head;
         if (chain.epoch !== epoch || chain.applied !== seq)
@@ -122,24 +133,37 @@ export class Simulation {
     }
   }
 
+  /** It has nothing to agree on any more: nobody tells it anything. */
+  private revokedPointIsDark({ id, processes, at }: EnforcementPoint): void {
+    for (const { machine, bootId, alive } of processes)
+      if (alive && machine.standing(at) === 'fresh')
+        this.fail('I9', `${bootId} of ${id}, which is revoked, is fresh`);
+  }
+
   /** Not when a best-effort process died unproven: of it nobody will ever know. */
   private canBeContained(position: { epoch: number; seq: number }): boolean {
     const alive = new Set(this.points.flatMap((p) => p.processes.map(({ bootId }) => bootId)));
     const { database, around, epochOpenedAt } = this.plane;
     return (
       this.time.now > epochOpenedAt + 50_000 &&
-      [...database.boots.values()]
-        .filter((boot) => isOnRoster(boot, position))
-        .every((boot) => boot.left || alive.has(boot.bootId)) &&
-      around.points.length > 0
+      around.points.some(({ id }) => !database.boots.isRevoked(id)) &&
+      database.boots.roster(position).every(({ left, bootId }) => left || alive.has(bootId))
     );
+  }
+
+  /** Noticed a while later; what is published until then is lost. */
+  private losesBroker(relay: ModelRelay): void {
+    const { outages } = this.network;
+    this.time.after(this.random.between(0, 2_000), () => {
+      if (!this.network.brokerUp && this.network.outages === outages) relay.brokerLost();
+    });
   }
 
   private mendBroker(): void {
     if (this.network.brokerUp) return;
     this.network.brokerUp = true;
     for (const { processes } of this.points) for (const process of processes) process.disconnect();
-    for (const replica of this.plane.living()) replica.rewind();
+    for (const { relay } of this.plane.living()) relay.reconnected();
   }
 
   private mendDatabase(refuseEmergencies: boolean): void {

@@ -297,7 +297,7 @@ export class Machine extends StreamFollower {
   }
 
   /** A kill of this enforcement point, or of the key it enrolled with, darkens it until lifted. */
-  private watchSelf(): void {
+  protected watchSelf(): void {
     const { ep, enrolmentKeyId } = this.options;
     const denial =
       this.view.suspensionOf(`enforcement_point:${ep}`) ??

@@ -1,0 +1,130 @@
+import type { Kind } from './network';
+import * as mistakes from './logic-mutations';
+import { follow } from './plan';
+import { SOUND, withLogic } from './rules';
+import type { Scenario } from './scenarios';
+import type { Simulation } from './simulation';
+
+const MINUTE = 60_000;
+
+/** Nobody hears of it, and nobody can show what is lost: only their own chain tells enforcement points from others. */
+function goesBackUnnoticed(world: Simulation, lost: number, without: readonly Kind[]): void {
+  const backup = world.plane.database.backup();
+  for (let n = 0; n < lost; n += 1) {
+    world.plane.kill('alone');
+    world.pass(500);
+  }
+  for (const { link } of world.points)
+    link.without = new Set<Kind>(['stream', 'pulse', 'range', 'snapshot', 'evidence', ...without]);
+  world.plane.restore(backup, false);
+}
+
+/** What only the control plane can see about enforcement points, by hand. */
+export const CONTROL_PLANE_SCENARIOS: readonly Scenario[] = [
+  {
+    mutation: withLogic('a lease is given despite another digest', {
+      judgeLease: mistakes.leaseDespiteDivergence,
+    }),
+    run(world) {
+      goesBackUnnoticed(world, 1, []);
+      world.plane.kill('root');
+      world.pass(5_000);
+    },
+  },
+  {
+    mutation: withLogic('a receipt of another chain counts', {
+      judgeReceipt: mistakes.receiptOfAnotherChain,
+    }),
+    run(world) {
+      goesBackUnnoticed(world, 1, ['lease']);
+      world.plane.kill('root');
+      world.pass(5_000);
+    },
+  },
+  {
+    mutation: withLogic('a receipt over the head counts', {
+      judgeReceipt: mistakes.receiptOverTheHead,
+    }),
+    run(world) {
+      goesBackUnnoticed(world, 2, ['lease']);
+      world.pass(4_000);
+      world.plane.kill('root');
+      world.pass(1_000);
+    },
+  },
+  {
+    mutation: { ...SOUND, name: 'it leaves, and goes on', refusesBeforeLeaving: false },
+    run(world) {
+      world.point(0).link.deaf = true;
+      world.point(0).leave(200);
+      world.pass(100);
+      world.plane.kill('root');
+      world.pass(500);
+      world.convergesAfterCalm();
+    },
+  },
+  {
+    mutation: withLogic('a killed enforcement point is not named', { revokedAndLiving: () => [] }),
+    run(world) {
+      // It hears neither of its own end nor of the next order, and admits until its lease runs out.
+      world.point(0).link.deaf = true;
+      world.plane.killPoint('enf_1');
+      world.pass(100);
+      world.plane.kill('root');
+      world.pass(20_000);
+      world.convergesAfterCalm();
+    },
+  },
+  {
+    mutation: withLogic('a relay believes what came after its question', {
+      RelayCursor: mistakes.ConfirmsTooMuch,
+    }),
+    run(world) {
+      // The broker's word is on its way back while the broker dies, and the next entry goes into the void.
+      world.plane.replicas[1]?.crash();
+      world.network.lag = { kinds: new Set<Kind>(['stream']), ms: 200 };
+      for (let n = 0; n < 6; n += 1) {
+        world.breakBroker(500);
+        world.plane.kill('alone');
+        world.pass(3_037);
+      }
+    },
+  },
+  {
+    mutation: withLogic('a relay believes a connection that is lost', {
+      RelayCursor: mistakes.ConfirmsAcrossLosses,
+    }),
+    run(world) {
+      // Asked over a connection that is dead already, answered over the next; and nothing can be read until the one after.
+      world.plane.replicas[1]?.crash();
+      for (let n = 0; n < 6; n += 1) {
+        world.breakBroker(600);
+        world.plane.kill('alone');
+        world.pass(350);
+        world.breakDatabase(2_500, false);
+        world.pass(400);
+        world.breakBroker(500);
+        world.pass(6_000);
+      }
+    },
+  },
+  {
+    mutation: withLogic('a boot that is long silent gets its lease at once', {
+      judgeLease: mistakes.leaseWithoutRenewal,
+    }),
+    run(world) {
+      // Longer leases are asked for less often; when boots were last heard is not written down by anybody.
+      world.lookEveryMs = 5_000;
+      world.plane.losesNotes = true;
+      world.plane.setPolicy(2 * MINUTE);
+      world.plane.replicas[1]?.crash();
+      world.pass(20 * MINUTE - 10_000);
+      world.plane.reinstate('root');
+      world.pass(10_000);
+      follow(world, [
+        { do: 'cut', ep: 0, way: 'both', seen: false, forMs: 2 * MINUTE, afterMs: MINUTE + 2_000 },
+        { do: 'kill', agent: 'root', dies: false, afterMs: 10_000 },
+      ]);
+    },
+  },
+];
