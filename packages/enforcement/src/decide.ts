@@ -56,7 +56,8 @@ function refusalOf(
   const stale = standing !== 'fresh';
   const stopped = standingDenial(verified, context, view);
   if (stopped !== null) return refusal(stopped.code, stale, stopped.denial);
-  if (standing !== 'fresh' && standing !== 'stale') return refusal('enforcement_stale', true);
+  const mayBeStale = standing === 'stale' && context.mode !== 'strict';
+  if (stale && !mayBeStale) return refusal('enforcement_stale', true);
   if (!holdsScope(verified.scopes, context)) return refusal('insufficient_scope', stale);
   return null;
 }

@@ -13,7 +13,7 @@ import { Intake } from './intake';
 import { KeyDirectory } from './key-directory';
 import { KeyRing } from './key-ring';
 import { Machine } from './machine';
-import type { Alarm } from './machine-events';
+import type { Alarm, Standing } from './machine-events';
 import { runGuarded } from './run-guarded';
 import { TokenVerifier } from './token-verifier';
 import type { Road, Transport } from './transport';
@@ -99,6 +99,8 @@ export class EnforcementPoint {
     this.verifier = new TokenVerifier({ tenant, issuer, audience, keys: tokenKeys });
     this.inFlight = new InFlight({
       ...{ clock, timers, abort, mayRelay: () => this.mayRelay() },
+      // A strict one holds everything by itself.
+      ...(mode === 'best_effort' && { isLeased: () => this.standing() === 'fresh' }),
       onDrained: () => this.driver.soon({ type: 'drained' }),
     });
     this.intake = new Intake({
@@ -200,8 +202,12 @@ export class EnforcementPoint {
   }
 
   /** Decides one call and, if it is allowed, watches it until `call.finish()`. */
-  async admit(token: string, context: CallContext = {}): Promise<Admission> {
-    return await this.admitAs('relayed', token, context);
+  async admit(
+    token: string,
+    context: CallContext = {},
+    kind: 'relayed' | 'let_through' = 'relayed',
+  ): Promise<Admission> {
+    return await this.admitAs(kind, token, context);
   }
 
   /**
@@ -367,8 +373,12 @@ export class EnforcementPoint {
   }
 
   private mayRelay(): boolean {
-    const standing = this.machine.standing(this.driver.look());
+    const standing = this.standing();
     return standing === 'fresh' || standing === 'stale';
+  }
+
+  private standing(): Standing {
+    return this.machine.standing(this.driver.look());
   }
 
   private alarm(alarm: Alarm): void {

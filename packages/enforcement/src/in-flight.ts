@@ -2,6 +2,7 @@ import type { DenialView, InFlightCounts } from '@sever/protocol';
 import type { Clock, Timers } from './clock';
 import { boundarySubjects, refusal, standingCut, standingDenial } from './decide';
 import { KillWatches } from './kill-watches';
+import { StrictCalls } from './strict-calls';
 import { RefusedError, type CallContext, type Denied, type InFlightCall } from './types';
 import type { VerifiedToken } from './verified-token';
 
@@ -11,8 +12,11 @@ const REMEMBERED_KILLS = 256;
 
 type Outcome = 'aborted' | 'completed';
 
-/** `relayed`: bytes that can be held back. `guarded`: work that only a signal reaches, so a hold aborts it. */
-export type CallKind = 'relayed' | 'guarded';
+/**
+ * `relayed`: bytes that can be held back. `guarded`: work that only a signal reaches, so a hold aborts it. `let_through`:
+ * carried out by somebody else's proxy, where nothing reaches it; it is only counted.
+ */
+export type CallKind = 'relayed' | 'guarded' | 'let_through';
 
 export interface InFlightOptions {
   readonly clock: Clock;
@@ -20,6 +24,8 @@ export interface InFlightOptions {
   readonly abort: 'stream' | 'signal' | 'none';
   /** Read at each look at `held`: a process that was stopped must not relay a byte before its timers run again. */
   readonly mayRelay: () => boolean;
+  /** Whether there is a lease: what calls that are strict by themselves go by. */
+  readonly isLeased?: () => boolean;
   /** A call that an order lets drain has ended: what receipts say of it has changed. */
   readonly onDrained?: () => void;
 }
@@ -42,12 +48,25 @@ export class InFlight {
   private readonly watches = new KillWatches();
   private endListeners: (() => void)[] = [];
   private serial = 0;
+  private letThrough = 0;
   private holding = false;
 
-  constructor(private readonly options: InFlightOptions) {}
+  private readonly strict: StrictCalls | undefined;
 
+  constructor(private readonly options: InFlightOptions) {
+    const { clock, timers, isLeased } = options;
+    this.strict =
+      isLeased &&
+      new StrictCalls({
+        ...{ clock, timers, isLeased },
+        onHold: (call, held) => (held ? this.holdOne(call) : call.tellHold(false)),
+        onCut: (call) => this.cutOne(call, null),
+      });
+  }
+
+  /** Those that end here; what was let through ends elsewhere, and nobody waits for it. */
   get size(): number {
-    return this.calls.size;
+    return this.calls.size - this.letThrough;
   }
 
   /** Call it in the same synchronous step as the decision, so that no kill falls between the two. */
@@ -55,6 +74,8 @@ export class InFlight {
     this.serial += 1;
     const call = new TrackedCall(`${this.serial}`, verified, context, kind, this);
     this.calls.add(call);
+    if (kind === 'let_through') this.letThrough += 1;
+    if (context.mode === 'strict') this.strict?.add(call);
     for (const subject of call.subjects) {
       const calls = this.bySubject.get(subject) ?? new Set<TrackedCall>();
       this.bySubject.set(subject, calls.add(call));
@@ -76,17 +97,12 @@ export class InFlight {
    * `killId`, if there is one.
    */
   cut(killId?: string): void {
-    for (const call of [...this.calls]) {
-      this.awaitEnd(call, killId ?? null);
-      call.abort(refusal('enforcement_stale', true));
-    }
+    for (const call of [...this.calls]) this.cutOne(call, killId ?? null);
   }
 
   hold(): void {
     this.holding = true;
-    for (const call of [...this.calls])
-      if (call.kind === 'guarded') call.abort(refusal('enforcement_stale', true));
-      else call.tellHold(true);
+    for (const call of [...this.calls]) this.holdOne(call);
   }
 
   release(): void {
@@ -94,8 +110,9 @@ export class InFlight {
     for (const call of [...this.calls]) call.tellHold(false);
   }
 
-  get isHolding(): boolean {
-    return this.holding || !this.options.mayRelay();
+  /** @internal */
+  holds(call: TrackedCall): boolean {
+    return this.holding || !this.options.mayRelay() || this.strict?.holds(call) === true;
   }
 
   /** What became of the calls that each kill cut; those not settled yet are out of control. */
@@ -194,7 +211,7 @@ export class InFlight {
       this.account(killId);
       this.draining.delete(call);
     }
-    const grace = this.options.abort === 'none' ? 0 : SETTLE_MS;
+    const grace = this.options.abort === 'none' || call.kind === 'let_through' ? 0 : SETTLE_MS;
     this.unsettled.set(call, { killId, until: this.options.clock.monotonic() + grace });
   }
 
@@ -204,8 +221,20 @@ export class InFlight {
       this.byKill.delete(this.byKill.keys().next().value ?? '');
   }
 
+  private holdOne(call: TrackedCall): void {
+    if (call.kind === 'guarded') call.abort(refusal('enforcement_stale', true));
+    else call.tellHold(true);
+  }
+
+  private cutOne(call: TrackedCall, killId: string | null): void {
+    this.awaitEnd(call, killId);
+    call.abort(refusal('enforcement_stale', true));
+  }
+
   private forget(call: TrackedCall): void {
     this.calls.delete(call);
+    this.strict?.delete(call);
+    if (call.kind === 'let_through') this.letThrough -= 1;
     for (const subject of call.subjects) {
       const calls = this.bySubject.get(subject);
       if (calls?.delete(call) && calls.size === 0) this.bySubject.delete(subject);
@@ -236,7 +265,7 @@ export class TrackedCall implements InFlightCall {
   }
 
   get held(): boolean {
-    return this.inFlight.isHolding;
+    return this.inFlight.holds(this);
   }
 
   onHold(listener: (held: boolean) => void): void {
@@ -254,7 +283,7 @@ export class TrackedCall implements InFlightCall {
   }
 
   finish(): void {
-    this.end('aborted');
+    this.end(this.kind === 'let_through' ? 'completed' : 'aborted');
   }
 
   /** `completed`: it came to its own end although it had been told to stop. */

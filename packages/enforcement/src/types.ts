@@ -14,6 +14,8 @@ export interface CallContext {
   upstream?: string | undefined;
   /** Whether it changes anything; by default HTTP GET and HEAD do not, and everything else does. */
   effect?: Effect | undefined;
+  /** Refused, held and in the end cut without a lease, also where the enforcement point is best_effort. */
+  mode?: 'strict' | undefined;
 }
 
 export type DenyCode =

@@ -1,6 +1,7 @@
 import { DenialView } from '@sever/protocol';
 import { actOf, decide } from '../src/decide';
 import type { Standing } from '../src/machine-events';
+import type { CallContext } from '../src/types';
 import { verifiedToken } from './support/verified-token';
 
 const STANDINGS: Standing[] = ['fresh', 'stale', 'no_lease', 'starting', 'dark'];
@@ -47,6 +48,17 @@ describe('the order of a decision', () => {
       terminal: false,
     });
     expect(decide(verifiedToken({ agent: 'two' }), {}, view, 'fresh').decision).toBe('allow');
+  });
+
+  it('a call that is strict by itself needs a lease where others need none', () => {
+    const verified = verifiedToken({ agent: 'one', scopes: ['tool:git/*'] });
+    const decided = (context: CallContext, standing: Standing) =>
+      decide(verified, { tool: 'git/push', ...context }, new DenialView(), standing).decision;
+    expect(decided({ mode: 'strict' }, 'stale')).toBe('deny');
+    expect(decided({}, 'stale')).toBe('allow');
+    expect(decided({ mode: 'strict' }, 'fresh')).toBe('allow');
+    const killed = decide(verified, { mode: 'strict' }, viewThatKills('agent:one'), 'stale');
+    expect(killed).toMatchObject({ code: 'agent_revoked' });
   });
 
   it.each(['no_lease', 'starting', 'dark'] as const)(
