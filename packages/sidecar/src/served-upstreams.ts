@@ -3,12 +3,17 @@ import type { Dispatcher } from 'undici';
 import type { ExchangeParts } from './relay/exchange';
 import { hasUrl, type Upstream, type UrlUpstream } from './sidecar-file';
 
+/** Where wrapped stdio servers seem to be; no connection is ever made to it. */
+const STDIO_ADDRESS = 'http://stdio.invalid/mcp';
+
 interface Served {
   readonly upstream: Upstream;
+  /** The same, with an address in any case. */
+  readonly reached: UrlUpstream;
   readonly dispatcher: Dispatcher;
 }
 
-/** An upstream that is reached by its url, and what an exchange with it needs. */
+/** An upstream, and what an exchange with it needs. */
 export interface Route {
   readonly upstream: UrlUpstream;
   readonly parts: ExchangeParts;
@@ -34,8 +39,8 @@ export class ServedUpstreams {
 
   find(name: string): Route | undefined {
     const served = this.served.get(name);
-    if (served === undefined || !hasUrl(served.upstream)) return undefined;
-    return { upstream: served.upstream, parts: { ...this.parts, dispatcher: served.dispatcher } };
+    if (served === undefined) return undefined;
+    return { upstream: served.reached, parts: { ...this.parts, dispatcher: served.dispatcher } };
   }
 
   /** New calls go by these; what runs already runs on as it began. What has not changed keeps its connections. */
@@ -48,7 +53,8 @@ export class ServedUpstreams {
           before.delete(upstream.name);
           return [upstream.name, same];
         }
-        return [upstream.name, { upstream, dispatcher: this.connect(upstream) }];
+        const reached = hasUrl(upstream) ? upstream : { ...upstream, url: STDIO_ADDRESS };
+        return [upstream.name, { upstream, reached, dispatcher: this.connect(upstream) }];
       }),
     );
     for (const { dispatcher } of before.values()) this.retire(dispatcher);

@@ -47,6 +47,34 @@ describe('before the MCP reference server, in its own process', () => {
     await client.close();
   });
 
+  it('keeps resources and prompts apart by their scopes, completion included', async () => {
+    const scopes = [
+      'tool:everything/resource:demo://resource/static/*',
+      'tool:everything/prompt:simple-*',
+    ];
+    const client = await agentClient(url, under.enforcer.agent('librarian', scopes));
+    const { resources } = await client.listResources();
+    expect(resources.length).toBeGreaterThan(0);
+    const [uri = ''] = resources.map((resource) => resource.uri);
+    expect(uri).toMatch(/^demo:\/\/resource\/static\//);
+    expect((await client.readResource({ uri })).contents).toHaveLength(1);
+    expect((await client.listResourceTemplates()).resourceTemplates).toEqual([]);
+    const dynamic = { uri: 'demo://resource/dynamic/text/1' };
+    await expect(client.readResource(dynamic)).rejects.toMatchObject({ code: 403 });
+    await expect(client.subscribeResource(dynamic)).rejects.toMatchObject({ code: 403 });
+    expect((await client.listPrompts()).prompts.map(({ name }) => name)).toEqual(['simple-prompt']);
+    expect((await client.getPrompt({ name: 'simple-prompt' })).messages).toHaveLength(1);
+    const other = { name: 'completable-prompt', arguments: { department: 'Sales', name: 'x' } };
+    await expect(client.getPrompt(other)).rejects.toMatchObject({ code: 403 });
+    const complete = client.complete({
+      ref: { type: 'ref/prompt', name: other.name },
+      argument: { name: 'department', value: 'S' },
+    });
+    await expect(complete).rejects.toMatchObject({ code: 403 });
+    expect((await client.listTools()).tools).toEqual([]);
+    await client.close();
+  });
+
   it('cuts a long-running tool at the kill, while a neighbour completes the same tool', async () => {
     const doomed = await agentClient(url, under.enforcer.agent('doomed', ['tool:everything/*']));
     const neighbour = await agentClient(url, under.enforcer.agent('safe', ['tool:everything/*']));

@@ -14,10 +14,7 @@ export function notServed({ accept, records, upstreams = [] }: WrittenSidecarFil
     ...(records === undefined ? [] : [{ path: ['records'], says: LATER }]),
     ...upstreams.flatMap((upstream, at): Fault[] => {
       const refuse = (key: string): Fault => ({ path: ['upstreams', at, key], says: LATER });
-      return [
-        ...(upstream.policy === 'observe' ? [refuse('policy')] : []),
-        ...(upstream.kind === 'mcp' && upstream.command ? [refuse('command')] : []),
-      ];
+      return [...(upstream.policy === 'observe' ? [refuse('policy')] : [])];
     }),
   ];
 }

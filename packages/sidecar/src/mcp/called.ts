@@ -22,7 +22,7 @@ export function boundaryName({ kind, name }: Called): string {
 export function contextOf(
   upstream: string,
   called: Called,
-  rest: Pick<CallContext, 'effect'>,
+  rest: Pick<CallContext, 'effect' | 'mode'>,
 ): CallContext {
   return { tool: `${upstream}/${boundaryName(called)}`, upstream, ...rest };
 }

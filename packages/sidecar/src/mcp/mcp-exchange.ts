@@ -11,7 +11,7 @@ import type { RefusalForm } from '../relay/refusal-form';
 import { bytesOf } from '../relay/upstream-request';
 import type { UrlUpstream } from '../sidecar-file';
 import { AgentView } from './agent-view';
-import { contextOf } from './called';
+import { boundaryName, contextOf, type Called } from './called';
 import type { Effects } from './effects';
 import type { Session } from './holding';
 import type { Holdings } from './holdings';
@@ -64,7 +64,10 @@ export class McpExchange extends Exchange {
 
   protected async relay(token: string): Promise<void> {
     // The token is checked before the body is read, so that a revoked agent's upload is cut like any other call.
-    const upload = await this.admit(token, { upstream: this.upstream.name });
+    const upload = await this.admit(token, {
+      upstream: this.upstream.name,
+      ...strictness(this.upstream),
+    });
     this.refuseQuery();
     this.revision = revisionOf(this.request);
     const body = this.request.method === 'POST' ? await this.body() : undefined;
@@ -117,12 +120,16 @@ export class McpExchange extends Exchange {
     }
   }
 
+  private terms(called: Called): Pick<CallContext, 'effect' | 'mode'> {
+    const effect = this.parts.effects.of(called);
+    return { effect, ...strictness(this.upstream, boundaryName(called)) };
+  }
+
   /** Whatever the message is about is admitted, so that an order against any of it cuts the exchange. */
   private async admitMessage(token: string, message: Message, upload: Admitted): Promise<Admitted> {
     const { name } = this.upstream;
-    const { effects } = this.parts;
     const contexts = message.called.map((called) =>
-      contextOf(name, called, { effect: effects.of(called) }),
+      contextOf(name, called, this.terms(called)),
     );
     for (const id of message.taskIds) {
       const task = this.parts.holdings.task(upload.caller, id);
@@ -135,7 +142,7 @@ export class McpExchange extends Exchange {
       // What its tool may no longer do is not to be had by asking for the result either; ending it always is.
       if (task.tool !== undefined && message.method !== 'tasks/cancel') {
         const called = { kind: 'tool', name: task.tool } as const;
-        contexts.push(contextOf(name, called, { effect: effects.of(called) }));
+        contexts.push(contextOf(name, called, this.terms(called)));
       }
     }
     const [first, ...others] = contexts;

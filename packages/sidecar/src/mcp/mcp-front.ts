@@ -44,6 +44,11 @@ export class McpFront {
     });
   }
 
+  /** The config has changed: what agents have open at servers that it leaves out is ended. */
+  reload(): void {
+    for (const name of [...this.upstreams.keys()]) this.find(name);
+  }
+
   /** Ends upstream what kills have left to end there. */
   async close(): Promise<void> {
     await Promise.all([...this.upstreams.values()].map((upstream) => upstream.close()));

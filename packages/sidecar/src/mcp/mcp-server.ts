@@ -1,4 +1,5 @@
 import type { Dispatcher } from 'undici';
+import { withCredential } from '../relay/headers';
 import type { HoldGate } from '../relay/hold-gate';
 import { bytesOfBody, sendUpstream } from '../relay/upstream-request';
 import type { UrlUpstream } from '../sidecar-file';
@@ -28,14 +29,10 @@ export class HttpMcpServer implements McpServer {
 
   async send({ method, headers, body, gate, signal }: ServerRequest) {
     const { upstream, dispatcher } = this;
-    const { credential } = upstream;
+    const sized = { ...headers, ...(body && { 'content-length': String(body.length) }) };
     return await sendUpstream({
       ...{ upstream, url: upstream.url, method, gate, signal, dispatcher },
-      headers: {
-        ...headers,
-        ...(credential && { [credential.header]: credential.value }),
-        ...(body && { 'content-length': String(body.length) }),
-      },
+      headers: withCredential(sized, upstream),
       body: body && bytesOfBody(body, gate, signal),
     });
   }

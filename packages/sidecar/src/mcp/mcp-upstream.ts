@@ -1,14 +1,17 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { ExchangeParts } from '../relay/exchange';
-import type { UrlUpstream } from '../sidecar-file';
+import type { StdioCommand, UrlUpstream } from '../sidecar-file';
 import { Effects } from './effects';
 import { HOLDING_LIMITS, Holdings, type HoldingLimits } from './holdings';
 import { Leavings } from './leavings';
 import type { McpExchangeParts } from './mcp-exchange';
 import { HttpMcpServer, type McpServer } from './mcp-server';
+import { StdioMcpServer } from './stdio/stdio-mcp-server';
 
 /** How long what agents left open is ended for when the sidecar stops. */
 const LEAVING_MS = 1_000;
+/** Of one wrapped stdio server: one for each session. */
+const MAX_PROCESSES = 64;
 
 /** One MCP server that is served, with what agents have open there. */
 export class McpUpstream {
@@ -26,7 +29,10 @@ export class McpUpstream {
   ) {
     const { metrics, logger, dispatcher } = parts;
     const { name } = upstream;
-    const server = new HttpMcpServer(upstream, dispatcher);
+    const server =
+      upstream.command === undefined
+        ? new HttpMcpServer(upstream, dispatcher)
+        : (before?.server ?? stdioServer(upstream, upstream.command, parts));
     const leavings = new Leavings({ upstream: name, server, metrics, logger });
     this.server = server;
     this.leavings = leavings;
@@ -46,6 +52,7 @@ export class McpUpstream {
   /** Everything that agents have open there is ended: the server is not served any more. */
   retire(): void {
     for (const left of this.holdings.leave()) this.leavings.end(left, 'withdrawn');
+    void this.close();
   }
 
   /** Ends what kills have left to end; what the living have open is theirs to go on with. */
@@ -53,4 +60,13 @@ export class McpUpstream {
     await this.leavings.stop(LEAVING_MS);
     await this.server.close();
   }
+}
+
+function stdioServer(
+  { name }: UrlUpstream,
+  command: StdioCommand,
+  { logger, limits }: ExchangeParts,
+): StdioMcpServer {
+  const maxBodyBytes = limits.bodyBytes;
+  return new StdioMcpServer({ name, command, maxSessions: MAX_PROCESSES, maxBodyBytes, logger });
 }

@@ -4,7 +4,7 @@ export const MAX_URI_LENGTH = 2_048;
 /** RFC 3986 §2.3: what is never percent-encoded in the one spelling that two readers agree on. */
 const ENCODED_UNRESERVED = /%(?:4[1-9a-f]|5[0-9a]|6[1-9a-f]|7[0-9a]|3[0-9]|2d|2e|5f|7e)/i;
 const DOT_SEGMENT = /(?:^|[/\\])\.{1,2}(?:[/\\?#]|$)/;
-const CONTROL_OR_SPACE = /[\u0000-\u0020\u007f-\u00a0]/;
+const CONTROL_OR_SPACE = /[\s\p{Cc}\p{Cf}]/u;
 /** As often as a careless reader could decode it. */
 const DECODINGS = 4;
 
