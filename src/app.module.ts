@@ -7,6 +7,7 @@ import { AgentsModule } from './agents/agents.module';
 import type { BrokerOptions } from './broker/broker';
 import { BrokerModule } from './broker/broker.module';
 import type { RevocationAuthority } from './broker/user-revocations';
+import { CallsModule } from './calls/calls.module';
 import type { Config } from './config/config';
 import { ConfigModule } from './config/config.module';
 import { CredentialsModule } from './credentials/credentials.module';
@@ -52,6 +53,7 @@ export class AppModule {
         EnforcementModule.with(log),
         RevocationModule,
         DrillsModule,
+        CallsModule.with(stores.databaseUrl, config.calls, log),
         LiveModule,
         OperationsModule,
       ],

@@ -38,6 +38,19 @@ const Environment = z.object({
   SEVER_SAMPLE: flag.default(true),
   SEVER_LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('warn'),
   SEVER_FAILPOINTS: z.string().default(''),
+  /** How long records of calls are kept. */
+  SEVER_CALLS_RETENTION: z
+    .string()
+    .regex(/^\d{1,3}d$/, 'must be a number of days, such as 30d')
+    .transform((text) => Number.parseInt(text, 10))
+    .refine((days) => days >= 1 && days <= 366, 'must be from 1d to 366d')
+    .default(30),
+  /** With less than this free beside the database, no more records of calls are taken. */
+  SEVER_CALLS_MIN_FREE: z
+    .string()
+    .regex(/^\d{1,15}$/, 'must be a number of bytes')
+    .transform(Number)
+    .default(1_073_741_824),
   /** `off`, in tests alone: a database that has gone back is not noticed. */
   SEVER_CONTINUITY: z.enum(['on', 'off']).default('on'),
 });
@@ -58,6 +71,12 @@ export interface Config {
   readonly logLevel: string;
   readonly failpoints: string;
   readonly continuity: boolean;
+  readonly calls: {
+    /** Days. */
+    readonly retention: number;
+    /** Bytes. */
+    readonly minFree: number;
+  };
 }
 
 export interface OutsideNats {
@@ -109,6 +128,10 @@ export function loadConfig(env: NodeJS.ProcessEnv): Config {
     logLevel: settings.SEVER_LOG_LEVEL,
     failpoints: settings.SEVER_FAILPOINTS,
     continuity: settings.SEVER_CONTINUITY === 'on',
+    calls: {
+      retention: settings.SEVER_CALLS_RETENTION,
+      minFree: settings.SEVER_CALLS_MIN_FREE,
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { Broker } from '../broker/broker';
+import { CallStats } from '../calls/call-stats';
 import { Continuity } from '../database/continuity';
 import { within } from '../database/reach';
 import { UnitOfWork } from '../database/unit-of-work';
@@ -61,8 +62,10 @@ export class Metrics {
     epochs: EpochStore,
     drills: DrillEvents,
     standing: StandingMetrics,
+    calls: CallStats,
   ) {
     standing.register(this.registry);
+    calls.register(this.registry);
     collectDefaultMetrics({ register: this.registry });
     drills.ended.subscribe((drill) => this.drilled(drill.tenant, drill.result));
     events.alarms.subscribe(({ kind }) => this.alarms.inc({ kind }));

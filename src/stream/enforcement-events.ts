@@ -31,7 +31,12 @@ export interface BootChange {
 /** Somebody should look: an enforcement point and the control plane do not agree, somebody pretends, or a halt was used. */
 export interface EnforcementAlarm {
   readonly kind:
-    'divergence' | 'receipt_over_head' | 'bad_signature' | 'halt_used' | 'halt_refused';
+    | 'divergence'
+    | 'receipt_over_head'
+    | 'bad_signature'
+    | 'halt_used'
+    | 'halt_refused'
+    | 'calls_stopped';
   readonly tenant: string;
   readonly epId: string;
   readonly detail: string;

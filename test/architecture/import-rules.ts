@@ -14,9 +14,9 @@ const ORDER = [
   ['stream'],
   ['enforcement'],
   ['revocation'],
-  ['drills'],
+  ['drills', 'calls'],
   ['operations'],
-  ['calls', 'connectors', 'signals', 'live', 'embedded', 'demo'],
+  ['connectors', 'signals', 'live', 'embedded', 'demo'],
 ];
 
 /** The command of the repository wraps the published ones; the demo uses Sever as its users do. */

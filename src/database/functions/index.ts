@@ -1,6 +1,7 @@
 import { announceKeySql } from './announce-key.sql';
 import { appendSql } from './append.sql';
 import { auditSql } from './audit.sql';
+import { callsSql } from './calls.sql';
 import { credentialSql } from './credential.sql';
 import { denialSql } from './denial.sql';
 import { emergencySql } from './emergency.sql';
@@ -37,4 +38,5 @@ export const FUNCTIONS: readonly string[] = [
   ...restoreSql,
   ...emergencySql,
   ...rehearseSql,
+  ...callsSql,
 ];

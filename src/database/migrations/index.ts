@@ -11,6 +11,7 @@ import { Emergencies1000000000010 } from './0010-emergencies';
 import { HaltKeys1000000000012 } from './0012-halt-keys';
 import { Drills1000000000013 } from './0013-drills';
 import { StaleAdmissions1000000000014 } from './0014-stale-admissions';
+import { Calls1000000000015 } from './0015-calls';
 
 export const MIGRATIONS = [
   TenantsAndAccess1000000000001,
@@ -26,4 +27,5 @@ export const MIGRATIONS = [
   HaltKeys1000000000012,
   Drills1000000000013,
   StaleAdmissions1000000000014,
+  Calls1000000000015,
 ];

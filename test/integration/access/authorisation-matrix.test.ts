@@ -46,6 +46,8 @@ const MATRIX: Record<string, string[] | typeof PUBLIC> = {
   'POST /v1/stream/lease': ['enforcement_point'],
   'POST /v1/stream/receipts': ['enforcement_point'],
   'POST /v1/stream/evidence': ['enforcement_point'],
+  'POST /v1/stream/calls': ['enforcement_point'],
+  'GET /v1/calls': ['responder', 'lead', 'auditor', 'playbook'],
   'POST /v1/drills': ['admin'],
   'GET /v1/drills': READERS,
   'DELETE /v1/drills/:id': ['admin'],

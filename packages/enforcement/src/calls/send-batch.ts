@@ -1,6 +1,7 @@
 import { CallRecord, CallReply, typOf, type CallBatch } from '@sever/protocol';
 import type { Signer } from '../signer';
 import type { Transport } from '../transport';
+import { HttpRefusedError } from '../transports/http-road';
 import type { Logger } from '../types';
 
 export interface SenderParts {
@@ -38,7 +39,9 @@ export async function sendBatch(
     const passes = code === 'busy' || code === 'no_space';
     logger[passes ? 'warn' : 'error']({ code, detail }, 'call records were not taken');
     return { verdict: passes ? 'later' : 'never', ...sent };
-  } catch {
+  } catch (error) {
+    if (error instanceof HttpRefusedError && (error.status === 400 || error.status === 413))
+      return { verdict: 'never', ...sent };
     // Silence is nothing to be told of each time: what waits is shown, and the lease tells of an outage.
     return { verdict: 'later', ...sent };
   }
