@@ -32,7 +32,7 @@ export class AgentView {
 
   private async may(called: Called, scope?: string): Promise<boolean> {
     const { upstream, effects, enforcer } = this.parts;
-    const context = contextOf(upstream, called, { effect: effects.of(called) });
+    const context = contextOf(upstream, called, effects.terms(called));
     const decision = await enforcer.check(this.token, { ...context, ...(scope && { scope }) });
     return decision.decision === 'allow';
   }

@@ -1,4 +1,5 @@
 import type { CallContext } from '@sever/enforcement';
+import { strictness } from '../config/strictness';
 import { ruleFor, type Upstream } from '../sidecar-file';
 import { boundaryName, type Called } from './called';
 
@@ -13,7 +14,7 @@ const REMEMBERED = 10_000;
 export class Effects {
   private readonly readOnly = new Map<string, boolean>();
 
-  constructor(private readonly upstream: Pick<Upstream, 'tools' | 'trustHints'>) {}
+  constructor(private readonly upstream: Pick<Upstream, 'mode' | 'tools' | 'trustHints'>) {}
 
   /** A tool as `tools/list` describes it. */
   learn(tool: { readonly name: string; readonly annotations?: unknown }): void {
@@ -23,6 +24,11 @@ export class Effects {
     if (!this.readOnly.has(tool.name) && this.readOnly.size >= REMEMBERED) return;
     // The newest word counts: a server that takes its hint back is believed at once.
     this.readOnly.set(tool.name, 'readOnlyHint' in says && says.readOnlyHint === true);
+  }
+
+  /** What a decision about it also goes by. */
+  terms(called: Called): Pick<CallContext, 'effect' | 'mode'> {
+    return { effect: this.of(called), ...strictness(this.upstream, boundaryName(called)) };
   }
 
   of(called: Called): NonNullable<CallContext['effect']> {

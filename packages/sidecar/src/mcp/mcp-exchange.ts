@@ -1,7 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { RequestId } from '@modelcontextprotocol/sdk/types.js';
+import type { CallContext } from '@sever/enforcement';
 import { ProblemError } from '@sever/protocol';
 import type { Dispatcher } from 'undici';
+import { strictness } from '../config/strictness';
 import { abortable } from '../relay/abortable';
 import { Exchange, type Admitted, type ExchangeParts } from '../relay/exchange';
 import { mediaType, toUpstream } from '../relay/headers';
@@ -11,7 +13,7 @@ import type { RefusalForm } from '../relay/refusal-form';
 import { bytesOf } from '../relay/upstream-request';
 import type { UrlUpstream } from '../sidecar-file';
 import { AgentView } from './agent-view';
-import { boundaryName, contextOf, type Called } from './called';
+import { contextOf } from './called';
 import type { Effects } from './effects';
 import type { Session } from './holding';
 import type { Holdings } from './holdings';
@@ -64,14 +66,12 @@ export class McpExchange extends Exchange {
 
   protected async relay(token: string): Promise<void> {
     // The token is checked before the body is read, so that a revoked agent's upload is cut like any other call.
-    const upload = await this.admit(token, {
-      upstream: this.upstream.name,
-      ...strictness(this.upstream),
-    });
+    const upload = await this.admit(token, this.unread());
     this.refuseQuery();
     this.revision = revisionOf(this.request);
     const body = this.request.method === 'POST' ? await this.body() : undefined;
     const message = body === undefined ? undefined : readMessage(body);
+    if (body !== undefined) this.note.carries(body);
     this.id = message?.id;
     if (message !== undefined) refuseOtherHeaders(this.request, message, this.revision);
     const session = this.session(upload);
@@ -120,17 +120,18 @@ export class McpExchange extends Exchange {
     }
   }
 
-  private terms(called: Called): Pick<CallContext, 'effect' | 'mode'> {
-    const effect = this.parts.effects.of(called);
-    return { effect, ...strictness(this.upstream, boundaryName(called)) };
+  /** Until it is read it may be about something that the config makes less strict than the rest. */
+  private unread(): CallContext {
+    const { name, tools = [] } = this.upstream;
+    const isMixed = tools.some(({ mode }) => mode === 'best_effort');
+    return { upstream: name, ...(isMixed ? {} : strictness(this.upstream)) };
   }
 
   /** Whatever the message is about is admitted, so that an order against any of it cuts the exchange. */
   private async admitMessage(token: string, message: Message, upload: Admitted): Promise<Admitted> {
     const { name } = this.upstream;
-    const contexts = message.called.map((called) =>
-      contextOf(name, called, this.terms(called)),
-    );
+    const { effects } = this.parts;
+    const contexts = message.called.map((called) => contextOf(name, called, effects.terms(called)));
     for (const id of message.taskIds) {
       const task = this.parts.holdings.task(upload.caller, id);
       // To whom it does not belong it does not exist, whether or not it does.
@@ -142,11 +143,15 @@ export class McpExchange extends Exchange {
       // What its tool may no longer do is not to be had by asking for the result either; ending it always is.
       if (task.tool !== undefined && message.method !== 'tasks/cancel') {
         const called = { kind: 'tool', name: task.tool } as const;
-        contexts.push(contextOf(name, called, this.terms(called)));
+        contexts.push(contextOf(name, called, effects.terms(called)));
       }
     }
     const [first, ...others] = contexts;
-    if (first === undefined) return upload;
+    if (first === undefined) {
+      const { mode } = strictness(this.upstream);
+      if (mode === this.unread().mode) return upload;
+      return await this.admitAs(token, { upstream: name, mode }, upload);
+    }
     const admitted = await this.admitAs(token, first, upload);
     for (const context of others) await this.admit(token, context);
     return admitted;
