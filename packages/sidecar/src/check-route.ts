@@ -1,14 +1,23 @@
 import { CheckRequest, isScope, ProblemError, type CheckReply } from '@sever/protocol';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import type { Decision, Enforcer } from './enforcer';
+import { recordDecision } from './calls/record-decision';
+import type { CallContext, Decision, Enforcer } from './enforcer';
 import { parseStrictJson } from './json/strict-json';
 import type { Metrics } from './metrics';
+
+/** Whether calls of this tool are strict by themselves. */
+export type ModeOf = (tool: string | undefined) => Pick<CallContext, 'mode'>;
 
 /** A token of the longest accepted length, a tool, a scope, and room for JSON around them. */
 const BODY_BYTES = 32 * 1_024;
 
 /** `POST /check`: the decision alone, for whoever does the call itself. Every denial is a 403. */
-export function registerCheck(app: FastifyInstance, enforcer: Enforcer, metrics: Metrics): void {
+export function registerCheck(
+  app: FastifyInstance,
+  enforcer: Enforcer,
+  metrics: Metrics,
+  modeOf: ModeOf = () => ({}),
+): void {
   // The decision must be about the token and the tool that whoever reads this body next also sees.
   app.removeContentTypeParser('application/json');
   app.addContentTypeParser<Buffer>(
@@ -18,8 +27,15 @@ export function registerCheck(app: FastifyInstance, enforcer: Enforcer, metrics:
   );
   app.post('/check', { bodyLimit: BODY_BYTES }, async (request, reply) => {
     const { token, tool, scope } = parse(request.body);
-    const decision = await enforcer.check(token, { tool, scope });
+    const startedAt = enforcer.now();
+    const context = { tool, scope, ...modeOf(tool) };
+    const decision = await enforcer.check(token, context);
     metrics.decided(decision);
+    recordDecision(enforcer, decision, {
+      context,
+      startedAt,
+      headers: request.raw.headersDistinct,
+    });
     return reply.code(decision.decision === 'allow' ? 200 : 403).send(replyOf(decision));
   });
 }

@@ -6,6 +6,7 @@ import type {
   EnforcementState,
   HaltOutcome,
   InFlightCall,
+  SeenCall,
 } from '@sever/enforcement';
 
 /**
@@ -14,9 +15,14 @@ import type {
  */
 export interface Enforcer {
   check(token: string, context: CallContext): Promise<Decision>;
-  admit(token: string, context: CallContext): Promise<Admission>;
+  /** @param kind `let_through`: somebody else carries the call out, so a kill can only count it; default `relayed` */
+  admit(token: string, context: CallContext, kind?: 'relayed' | 'let_through'): Promise<Admission>;
   /** Takes a kill order signed by a halt key. */
   halt(jws: string): Promise<HaltOutcome>;
+  /** Takes the record of a call that is over, and returns at once. */
+  record(call: SeenCall): void;
+  /** The database's clock as far as it is known, milliseconds since the Unix epoch. */
+  now(): number;
   state(): EnforcementState;
   onAlarm(listener: (alarm: Alarm) => void): unknown;
   close(): Promise<void>;

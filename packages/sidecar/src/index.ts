@@ -1,3 +1,5 @@
+export { checkConfig, type ConfigReport } from './check-config';
+export { sidecarFileSchema } from './config/json-schema';
 export type { Enforcer } from './enforcer';
 export type { ExchangeLimits } from './relay/exchange';
 export { runSidecar, type RunningSidecar, type SidecarIo } from './run-sidecar';

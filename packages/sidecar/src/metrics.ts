@@ -28,6 +28,12 @@ export class Metrics {
     labelNames: ['outcome'] as const,
     registers: [this.registry],
   });
+  private readonly reloads = new Counter({
+    name: 'sever_sidecar_config_reloads_total',
+    help: 'Times sidecar.yaml was read again; refused: the one before stays in force',
+    labelNames: ['outcome'] as const,
+    registers: [this.registry],
+  });
   private readonly alarms = new Counter({
     name: 'sever_sidecar_alarms_total',
     help: 'Alarms by kind; halt for each use of a halt key, whatever road it came by',
@@ -59,6 +65,27 @@ export class Metrics {
       'Kill orders enforced without the control plane having closed them',
       () => enforcer.state().halts.length,
     );
+    this.gauge(
+      'sever_sidecar_call_records_sent',
+      'Records of calls that the control plane has taken since the start',
+      () => enforcer.state().calls.sent,
+    );
+    this.gauge(
+      'sever_sidecar_call_records_waiting',
+      'Records of calls in memory or on the disk, until the control plane takes them',
+      () => enforcer.state().calls.waiting + enforcer.state().calls.spooled,
+    );
+    new Counter({
+      name: 'sever_sidecar_call_records_dropped_total',
+      help: 'Records of calls that will never arrive, by why',
+      labelNames: ['reason'] as const,
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const [reason, n] of Object.entries(enforcer.state().calls.dropped))
+          this.inc({ reason }, n);
+      },
+    });
     this.gauge('sever_sidecar_ready', '1 while calls can be let through', () =>
       enforcer.state().ready ? 1 : 0,
     );
@@ -83,6 +110,10 @@ export class Metrics {
     outcome: 'ended' | 'refused' | 'failed' | 'dropped',
   ): void {
     this.leftOvers.inc({ what, outcome });
+  }
+
+  reloaded(outcome: 'taken' | 'refused'): void {
+    this.reloads.inc({ outcome });
   }
 
   wasCut(code: string): void {

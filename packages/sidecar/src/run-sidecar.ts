@@ -4,6 +4,7 @@ import {
   type ConnectOptions,
   type Logger,
 } from '@sever/enforcement';
+import { watchConfig } from './config/watch-config';
 import type { Enforcer } from './enforcer';
 import { jsonLines } from './json-lines';
 import { readSettings, type Settings } from './settings';
@@ -19,15 +20,16 @@ export interface RunningSidecar {
 export interface SidecarIo {
   readonly stdout: { write(text: string): unknown };
   readonly stderr: { write(text: string): unknown };
-  on(signal: 'SIGTERM' | 'SIGINT', listener: () => void): unknown;
-  off(signal: 'SIGTERM' | 'SIGINT', listener: () => void): unknown;
+  on(signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP', listener: () => void): unknown;
+  off(signal: 'SIGTERM' | 'SIGINT' | 'SIGHUP', listener: () => void): unknown;
   exit(code: number): unknown;
 }
 
 type Connect = (options: ConnectOptions) => Promise<Enforcer>;
 
 /**
- * Runs a sidecar until SIGTERM or SIGINT, which makes it refuse new calls, leave and exit with 0.
+ * Runs a sidecar until SIGTERM or SIGINT, which makes it refuse new calls, leave and exit with 0. SIGHUP, and a change of
+ * the file, make it read its config again.
  *
  * Prints one line to `stdout`, `sever sidecar: listening on http://…`, once it holds its first snapshot and lease and
  * listens; everything else it says is one JSON object a line on `stderr`.
@@ -71,9 +73,20 @@ export async function runSidecar(
     silence();
     throw error;
   }
+  if (sidecar.grpcAddress !== undefined) {
+    io.stdout.write(`sever sidecar: deciding over gRPC on ${sidecar.grpcAddress}\n`);
+  }
   io.stdout.write(`sever sidecar: listening on ${sidecar.url}\n`);
-  const { url, close } = { url: sidecar.url, close: sidecar.close.bind(sidecar) };
-  return { url, close: () => close().finally(silence) };
+  const running = sidecar;
+  const unwatch =
+    argv.config === undefined
+      ? undefined
+      : watchConfig(argv.config, io, () => running.reload(() => readSettings(env, argv.config)));
+  const close = (): Promise<void> => {
+    unwatch?.();
+    return running.close().finally(silence);
+  };
+  return { url: running.url, close };
 }
 
 /** @throws SidecarError; whatever `connect` rejects with. */

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { z } from 'zod';
+import { weakestMode, withMode } from './config/strictness';
 import { SidecarError } from './sidecar-error';
 import {
   EP_NAME,
@@ -14,12 +15,17 @@ export interface Settings {
   readonly url: string;
   readonly enrolmentKey: string;
   readonly name: string;
+  /** What the enforcement point reports: the weakest of the sidecar's own and of what its upstreams and tools have. */
   readonly mode: 'strict' | 'best_effort';
+  /** Of whatever the config gives no other. */
+  readonly ownMode: 'strict' | 'best_effort';
   /** How it hears the control plane: by both roads, or by one of them alone. */
   readonly transport: 'auto' | 'nats' | 'http';
   readonly host: string;
   /** 0 lets the system pick one. */
   readonly port: number;
+  /** Decisions for Envoy over gRPC; 0 lets the system pick one. Absent: none are served. */
+  readonly grpcPort?: number;
   /** Where this sidecar's enforcement point keeps its keys. */
   readonly keyDirectory: string;
   readonly upstreams: readonly Upstream[];
@@ -27,6 +33,12 @@ export interface Settings {
   /** Whose tokens are taken beside the control plane's. */
   readonly accept: readonly AcceptedIssuer[];
 }
+
+const Port = z
+  .string()
+  .regex(/^\d{1,5}$/, 'must be a port from 0 to 65535 (0 picks one)')
+  .transform(Number)
+  .refine((port) => port <= 65_535, 'must be a port from 0 to 65535 (0 picks one)');
 
 const Environment = z.object({
   SEVER_URL: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).optional(),
@@ -40,12 +52,8 @@ const Environment = z.object({
   SEVER_MODE: z.enum(['strict', 'best_effort'], 'must be strict or best_effort').optional(),
   SEVER_TRANSPORT: z.enum(['auto', 'nats', 'http'], 'must be auto, nats or http').optional(),
   SEVER_SIDECAR_HOST: z.string().min(1).optional(),
-  SEVER_SIDECAR_PORT: z
-    .string()
-    .regex(/^\d{1,5}$/, 'must be a port from 0 to 65535 (0 picks one)')
-    .transform(Number)
-    .refine((port) => port <= 65_535, 'must be a port from 0 to 65535 (0 picks one)')
-    .optional(),
+  SEVER_SIDECAR_PORT: Port.optional(),
+  SEVER_SIDECAR_GRPC_PORT: Port.optional(),
   SEVER_DATA_DIR: z.string().min(1).optional(),
 });
 
@@ -68,16 +76,20 @@ export function readSettings(
   }
   const given = parsed.data;
   const name = given.SEVER_SIDECAR_NAME ?? file?.name ?? 'sidecar';
+  const ownMode = given.SEVER_MODE ?? file?.mode ?? 'strict';
+  const upstreams = withMode(ownMode, file?.upstreams ?? []);
   return {
     url: given.SEVER_URL ?? 'http://127.0.0.1:7400',
     enrolmentKey: given.SEVER_ENROLMENT_KEY,
     name,
-    mode: given.SEVER_MODE ?? file?.mode ?? 'strict',
+    mode: weakestMode(ownMode, upstreams),
+    ownMode,
     transport: given.SEVER_TRANSPORT ?? 'auto',
     host: given.SEVER_SIDECAR_HOST ?? '127.0.0.1',
     port: given.SEVER_SIDECAR_PORT ?? 7410,
+    ...(given.SEVER_SIDECAR_GRPC_PORT !== undefined && { grpcPort: given.SEVER_SIDECAR_GRPC_PORT }),
     keyDirectory: join(given.SEVER_DATA_DIR ?? defaultDataDirectory(), 'ep', name),
-    upstreams: file?.upstreams ?? [],
+    upstreams,
     records: file?.records ?? { arguments: 'hash', redact: [] },
     accept: file?.accept ?? [],
   };

@@ -81,7 +81,8 @@ function readWritten(
 }
 
 function credentialFaults({ upstreams = [] }: WrittenSidecarFile, env: Environment): Fault[] {
-  return upstreams.flatMap(({ credential }, at): Fault[] => {
+  return upstreams.flatMap((upstream, at): Fault[] => {
+    const credential = 'credential' in upstream ? upstream.credential : undefined;
     if (credential === undefined) return [];
     const path = ['upstreams', at, 'credential', 'value'];
     const unset = variablesIn(credential.value).filter((name) => (env[name] ?? '') === '');

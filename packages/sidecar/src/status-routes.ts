@@ -47,9 +47,10 @@ function stateOf(enforcer: Enforcer, served: StatusParts['served']): SidecarStat
     in_flight: state.inFlight,
     stale_admissions: state.staleAdmissions,
     halts: [...state.halts],
+    calls: { ...state.calls, dropped: { ...state.calls.dropped } },
     upstreams: served.all.map(({ name, kind, url, command }) => ({
       ...{ name, kind },
-      url: url ?? `stdio:${command?.argv[0] ?? ''}`,
+      url: url ?? (command ? `stdio:${command.argv[0]}` : ''),
     })),
   };
 }

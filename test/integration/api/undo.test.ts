@@ -11,7 +11,10 @@ describe('suspending, lifting, escalating, reinstating', () => {
     plane.client.spawn({ name, initiator: { subject: 'alice@example.com' } });
   const post = async (path: string, body: object, key = plane.key) => {
     const { status, body: answer } = await plane.call('POST', path, { key, body });
-    return { status, body: answer as unknown as Kill & { code?: string; kill_ids?: string[] } };
+    return {
+      status,
+      body: answer as unknown as Kill & { code?: string; detail?: string; kill_ids?: string[] },
+    };
   };
   const order = (agentId: string, more: object = {}, key = plane.key) =>
     post(

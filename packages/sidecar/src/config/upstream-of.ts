@@ -3,8 +3,13 @@ import type { WrittenUpstream } from './upstream-schema';
 
 /** An upstream as the sidecar reads it, from what the file says; a key that is not written is not there. */
 export function upstreamOf(written: WrittenUpstream): Upstream {
-  const { name, kind, url, mode, policy, tools, credential, timeouts } = written;
-  const { private_addresses, link_local_addresses } = written;
+  const { name, kind, mode, policy, tools } = written;
+  if (written.kind === 'ext-authz') {
+    const { token_from, hosts, max_stream_ms } = written;
+    const own = { tokenFrom: token_from && [...new Set(token_from)], hosts };
+    return dropUndefined({ name, kind, mode, policy, tools, ...own, maxStreamMs: max_stream_ms });
+  }
+  const { url, credential, timeouts, private_addresses, link_local_addresses } = written;
   return dropUndefined({
     name,
     kind,

@@ -53,6 +53,15 @@ function toolRules(match: RegExp, says: string) {
     .optional();
 }
 
+const TokenFrom = z
+  .array(z.enum(TOKEN_HEADERS, `must be of ${TOKEN_HEADERS.join(', ')}`))
+  .min(1, 'must name a header')
+  .optional();
+const PathRules = toolRules(
+  /^(?:\*|(?:[A-Z]{1,16} )?\/[^*\s]*\*?)$/,
+  'must be a path, after a method and a space if it is about one; * stands only at its end',
+);
+
 const common = {
   name,
   mode: ModeField.optional(),
@@ -121,21 +130,33 @@ const HttpUpstream = z.strictObject({
       !URL.canParse(text) || !/[?;%\\]|\/\/|\/\.\.?(\/|$)/.test(text.replace(/^\w+:\/\//, '')),
     'must be an origin and a plain path, without a query',
   ),
-  token_from: z
-    .array(z.enum(TOKEN_HEADERS, `must be of ${TOKEN_HEADERS.join(', ')}`))
-    .min(1, 'must name a header')
+  token_from: TokenFrom,
+  tools: PathRules,
+});
+
+const DecidedUpstream = z.strictObject({
+  name,
+  kind: z.literal('ext-authz'),
+  mode: common.mode,
+  policy: common.policy,
+  token_from: TokenFrom,
+  tools: PathRules,
+  hosts: z
+    .array(z.string().regex(/^[a-z0-9.-]{1,253}$/, 'must be a host in lower case, without a port'))
+    .min(1, 'must name a host')
     .optional(),
-  tools: toolRules(
-    /^(?:\*|(?:[A-Z]{1,16} )?\/[^*\s]*\*?)$/,
-    'must be a path, after a method and a space if it is about one; * stands only at its end',
-  ),
+  max_stream_ms: Milliseconds.optional(),
 });
 
 /** One of `upstreams` as it is written. */
-export const WrittenUpstream = z.discriminatedUnion('kind', [McpUpstream, HttpUpstream], {
-  error: (issue) =>
-    issue.code === 'invalid_union'
-      ? `is not a kind that this version serves; it serves: ${UPSTREAM_KINDS.join(', ')}`
-      : undefined,
-});
+export const WrittenUpstream = z.discriminatedUnion(
+  'kind',
+  [McpUpstream, HttpUpstream, DecidedUpstream],
+  {
+    error: (issue) =>
+      issue.code === 'invalid_union'
+        ? `is not a kind that this version serves; it serves: ${UPSTREAM_KINDS.join(', ')}`
+        : undefined,
+  },
+);
 export type WrittenUpstream = z.output<typeof WrittenUpstream>;

@@ -2,7 +2,7 @@
 export interface Upstream {
   readonly name: string;
   readonly kind: UpstreamKind;
-  /** Where calls go, path included. Absent for a wrapped stdio server alone. */
+  /** Where calls go, path included. Absent for a wrapped stdio server, and where another proxy carries calls out. */
   readonly url?: string | undefined;
   /** `mcp` instead of a url: the stdio server that the sidecar starts and wraps. */
   readonly command?: StdioCommand | undefined;
@@ -19,6 +19,10 @@ export interface Upstream {
   /** What the upstream gets in place of the agent's token. */
   readonly credential?: UpstreamCredential | undefined;
   readonly timeouts?: UpstreamTimeouts | undefined;
+  /** `ext-authz`: the hosts that questions over gRPC are about, in lower case and without a port. */
+  readonly hosts?: readonly string[] | undefined;
+  /** `ext-authz`: how long the other proxy lets a call last at most, in milliseconds; absent: 60 s. */
+  readonly maxStreamMs?: number | undefined;
   /** Absent: `allow`, since a sidecar mostly stands before servers of its own network. */
   readonly privateAddresses?: 'allow' | 'refuse' | undefined;
   /** 169.254.0.0/16, fe80::/10 and their like, where clouds keep their metadata. Absent: `refuse`. */
@@ -28,7 +32,8 @@ export interface Upstream {
 /** One that is reached over HTTP, as all are but wrapped stdio servers. */
 export type UrlUpstream = Upstream & { readonly url: string };
 
-export const UPSTREAM_KINDS = ['mcp', 'http'] as const;
+/** `ext-authz`: decided about here, carried out by another proxy. */
+export const UPSTREAM_KINDS = ['mcp', 'http', 'ext-authz'] as const;
 export type UpstreamKind = (typeof UPSTREAM_KINDS)[number];
 
 export type UpstreamMode = 'strict' | 'best_effort';

@@ -9,7 +9,7 @@ const TOKEN = /^[A-Za-z0-9\-._~+/]{1,16384}=*$/;
  * on the way could each pick a different one.
  */
 export function agentToken(
-  request: IncomingMessage,
+  request: Pick<IncomingMessage, 'headersDistinct'>,
   from: readonly TokenHeader[],
 ): string | undefined {
   const given = from.flatMap((name): (string | undefined)[] => {

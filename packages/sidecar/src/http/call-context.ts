@@ -1,4 +1,5 @@
 import type { CallContext } from '@sever/enforcement';
+import { strictness } from '../config/strictness';
 import { ruleFor, type Upstream } from '../sidecar-file';
 
 /** Methods that change nothing, unless the config says otherwise of a path (RFC 9110 §9.2.1). */
@@ -15,11 +16,13 @@ export function contextOf(
   path: string,
   upgrade = false,
 ): CallContext {
-  const rule = ruleFor(upstream, `${method} ${path}`, path);
+  const names = [`${method} ${path}`, path];
+  const rule = ruleFor(upstream, ...names);
   const reads = READS.includes(method) && !upgrade;
   return {
     scope: `http:${method}:${upstream.name}${path}`,
     upstream: upstream.name,
     effect: rule?.effect ?? (reads ? 'read' : 'write'),
+    ...strictness(upstream, ...names),
   };
 }

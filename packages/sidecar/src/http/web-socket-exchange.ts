@@ -107,6 +107,8 @@ export class WebSocketExchange extends HttpExchange {
     const send = async (chunk: Buffer): Promise<void> => {
       while (gate.shut) await gate.pass(signal);
       signal.throwIfAborted();
+      if (to === this.socket) this.note.bytesOut += chunk.length;
+      else this.note.bytesIn += chunk.length;
       if (!to.write(chunk)) await abortable(once(to, 'drain', { signal }), signal);
     };
     try {

@@ -13,7 +13,7 @@ import type { RefusalForm } from '../relay/refusal-form';
 import { bytesOf } from '../relay/upstream-request';
 import type { UrlUpstream } from '../sidecar-file';
 import { AgentView } from './agent-view';
-import { contextOf } from './called';
+import { boundaryName, contextOf } from './called';
 import type { Effects } from './effects';
 import type { Session } from './holding';
 import type { Holdings } from './holdings';
@@ -104,6 +104,19 @@ export class McpExchange extends Exchange {
     const patience = AbortSignal.any([this.signal, AbortSignal.timeout(PEEK_MS)]);
     const body = await readBody(this.request, PEEK_BYTES, patience).catch(() => undefined);
     this.id = body === undefined ? undefined : idIn(body);
+    if (body !== undefined) this.noteAsked(body);
+  }
+
+  /** What a refused agent would have called, for the record alone. */
+  private noteAsked(body: Buffer): void {
+    try {
+      const [called] = readMessage(body).called;
+      if (called === undefined) return;
+      this.note.asked(`${this.upstream.name}/${boundaryName(called)}`);
+      this.note.carries(body);
+    } catch {
+      // It could not have been passed on either.
+    }
   }
 
   private async body(): Promise<Buffer> {

@@ -9,10 +9,11 @@ import {
 } from '@sever/enforcement';
 import { problem, ProblemError } from '@sever/protocol';
 import type { Dispatcher } from 'undici';
+import { CallNote } from '../calls/call-note';
 import type { Enforcer } from '../enforcer';
 import type { Metrics } from '../metrics';
 import { NO_TOKEN, refusal, refusalOf, STOPPING, type Refusal } from '../refusal';
-import type { UrlUpstream } from '../sidecar-file';
+import type { CallRecording, UrlUpstream } from '../sidecar-file';
 import { AgentResponse, type ResponseLimits } from './agent-response';
 import { bearerToken } from './headers';
 import type { HoldGate } from './hold-gate';
@@ -30,6 +31,8 @@ export interface ExchangeParts {
   readonly dispatcher: Dispatcher;
   readonly limits: ExchangeLimits;
   readonly logger: Logger;
+  /** What records keep of arguments; default their digest. */
+  readonly records?: CallRecording | undefined;
 }
 
 /** Why an exchange ends before its time, other than by a revocation. */
@@ -47,6 +50,7 @@ export type Admitted = Exclude<Admission, Denied>;
  */
 export abstract class Exchange {
   protected readonly agent: AgentResponse;
+  protected readonly note: CallNote;
   private readonly stop = new AbortController();
   private readonly calls = new Set<InFlightCall>();
 
@@ -57,6 +61,7 @@ export abstract class Exchange {
     protected readonly parts: ExchangeParts,
   ) {
     this.agent = new AgentResponse(request, response, parts.limits, this.form());
+    this.note = new CallNote(parts.enforcer, upstream.name, request, parts.records);
     response.once('close', () => this.stop.abort(new AgentGone()));
   }
 
@@ -70,6 +75,7 @@ export abstract class Exchange {
       const token = this.token();
       if (token === undefined) throw await this.refused(NO_TOKEN);
       await this.relay(token);
+      this.note.ended({ outcome: 'completed' });
     } catch (error) {
       await this.endEarly(this.signal.aborted ? this.signal.reason : error);
     } finally {
@@ -108,6 +114,7 @@ export abstract class Exchange {
   /** @throws RefusedError; the signal's reason */
   protected async admit(token: string, context: CallContext): Promise<Admitted> {
     const admission = await this.parts.enforcer.admit(token, context);
+    this.note.decided(admission, context);
     if (admission.decision === 'deny') throw await this.refused(admission);
     const { call } = admission;
     this.calls.add(call);
@@ -137,9 +144,11 @@ export abstract class Exchange {
     bytes: AsyncIterable<Buffer> = bytesOf(response, this.upstream, this.signal),
   ): Promise<void> {
     await gate.pass(this.signal);
+    this.note.status = response.statusCode;
     this.agent.begin(response.statusCode, response.headers);
     for await (const chunk of bytes) {
       await this.agent.write(chunk, gate, this.signal);
+      this.note.bytesOut += chunk.length;
     }
     await gate.pass(this.signal);
     await this.agent.end();
@@ -152,12 +161,22 @@ export abstract class Exchange {
   }
 
   private async endEarly(reason: unknown): Promise<void> {
-    if (reason instanceof AgentGone) return this.agent.destroy();
+    if (reason instanceof AgentGone) {
+      this.note.ended({ outcome: 'abandoned' });
+      return this.agent.destroy();
+    }
     const refused = this.refusalFor(reason);
     const wasCut = this.signal.aborted && this.calls.size > 0;
+    this.noteEnd(refused, wasCut);
     if (wasCut) this.parts.metrics.wasCut(refused.problem.code);
     if (!wasCut && this.agent.begun) return this.agent.destroy();
     await this.agent.refuse(refused);
+  }
+
+  private noteEnd({ problem: { code, kill_id: killId, status } }: Refusal, wasCut: boolean): void {
+    const hasFailed = status === 500 || status === 502;
+    const outcome = wasCut ? 'aborted' : hasFailed ? 'failed' : 'refused';
+    this.note.ended({ outcome, code, killId, ...(!this.agent.begun && { status }) });
   }
 
   private refusalFor(reason: unknown): Refusal {

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import { traceOf } from '../calls/trace-context';
 import type { Upstream } from '../sidecar-file';
 
 /** RFC 9110 §7.6.1, and what belongs to one connection by custom. */
@@ -23,7 +24,7 @@ type Values = string | string[];
  * The one bearer token of a request. Two Authorization headers, or anything beside a single token in one, are no
  * token: the parties on the way could each pick a different one.
  */
-export function bearerToken(request: IncomingMessage): string | undefined {
+export function bearerToken(request: Pick<IncomingMessage, 'headersDistinct'>): string | undefined {
   const given = request.headersDistinct['authorization'] ?? [];
   if (given.length !== 1) return undefined;
   return /^bearer +([A-Za-z0-9\-._~+/]{1,16384}=*)$/i.exec(given[0] ?? '')?.[1];
@@ -38,7 +39,10 @@ export function toUpstream(request: IncomingMessage, token: string): Record<stri
   for (const [name, values] of Object.entries(forwarded)) {
     if ([values].flat().some((value) => value.includes(token))) delete forwarded[name];
   }
-  return { ...forwarded, 'accept-encoding': 'identity' };
+  const { traceparent, isGiven } = traceOf(request);
+  // It continues a trace that is not taken up, so it would say nothing that is true.
+  if (!isGiven) delete forwarded['tracestate'];
+  return { ...forwarded, traceparent, 'accept-encoding': 'identity' };
 }
 
 /** The configured credential in place of whatever stands under its name. */

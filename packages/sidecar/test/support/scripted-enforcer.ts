@@ -23,6 +23,8 @@ interface Agent {
 /** An enforcement point without a control plane: the test says who exists, who is revoked and when bytes are held. */
 export class ScriptedEnforcer implements Enforcer {
   readonly calls = new Set<ScriptedCall>();
+  /** As what each call was admitted, in order. */
+  readonly kinds: ('relayed' | 'let_through')[] = [];
   /** What became of calls that were aborted, in order. */
   readonly finished: ScriptedCall[] = [];
   closed = false;
@@ -118,7 +120,12 @@ export class ScriptedEnforcer implements Enforcer {
     return Date.now();
   }
 
-  admit(token: string, context: CallContext): Promise<Admission> {
+  admit(
+    token: string,
+    context: CallContext,
+    kind: 'relayed' | 'let_through' = 'relayed',
+  ): Promise<Admission> {
+    this.kinds.push(kind);
     return Promise.resolve(this.track(token, context));
   }
 

@@ -1,0 +1,122 @@
+import type { Admission, CallContext } from '@sever/enforcement';
+import { problem, ProblemError, type Problem } from '@sever/protocol';
+import { recordDecision } from '../calls/record-decision';
+import type { Enforcer } from '../enforcer';
+import { agentToken } from '../http/agent-token';
+import { contextOf } from '../http/call-context';
+import { holdsToken, readTarget } from '../http/request-target';
+import type { Metrics } from '../metrics';
+import { NO_TOKEN, refusal, refusalOf, STOPPING, type Refusal } from '../refusal';
+import type { Upstream } from '../sidecar-file';
+import type { OriginalRequest } from './original-request';
+
+/** A method that a scope can name; TRACE and CONNECT never reach an upstream with an agent's authority. */
+const METHOD = /^(?!TRACE$|CONNECT$)[A-Z]{1,16}$/;
+const DEFAULT_BOUND_MS = 60_000;
+
+export interface DeciderParts {
+  readonly enforcer: Enforcer;
+  readonly metrics: Metrics;
+  readonly isStopping: () => boolean;
+}
+
+export interface Verdict {
+  readonly refusal: Refusal | null;
+  /** Headers that go with the answer either way. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** For the upstream, once it is let through: who calls. */
+  readonly identity: Readonly<Record<string, string>>;
+  /** Headers of the request that must not reach the upstream: where agents' tokens may stand. */
+  readonly remove: readonly string[];
+}
+
+/**
+ * Decides requests that another proxy carries out. A call that is let through is out of reach from then on: for as long as
+ * the proxy lets a call last at most, a kill counts it as uncontrolled.
+ */
+export class Decider {
+  constructor(private readonly parts: DeciderParts) {}
+
+  /** Never rejects: whatever cannot be decided is refused. */
+  async decide(upstream: Upstream, request: OriginalRequest): Promise<Verdict> {
+    try {
+      return this.verdict(upstream, await this.admit(upstream, request));
+    } catch (error) {
+      if (error instanceof ProblemError) return this.refused(error.toProblem());
+      return this.refused(problem('internal', 'The sidecar failed; its log says why'));
+    }
+  }
+
+  /** What is answered to a question about an upstream that is not decided about here. */
+  refused(of: Problem): Verdict {
+    return this.said(refusal(of));
+  }
+
+  private async admit(upstream: Upstream, request: OriginalRequest): Promise<Admission> {
+    const { enforcer, metrics, isStopping } = this.parts;
+    const startedAt = enforcer.now();
+    if (isStopping()) throw new ProblemError('unavailable', STOPPING.detail);
+    const token = agentToken({ headersDistinct: request.headers }, tokenHeaders(upstream));
+    const context = contextAsked(upstream, request, token);
+    const admission =
+      token === undefined ? NO_TOKEN : await enforcer.admit(token, context, 'let_through');
+    metrics.decided(admission);
+    const { headers } = request;
+    recordDecision(enforcer, admission, { context, startedAt, headers });
+    if (admission.decision === 'allow') {
+      const { call } = admission;
+      setTimeout(() => call.finish(), upstream.maxStreamMs ?? DEFAULT_BOUND_MS).unref();
+    }
+    return admission;
+  }
+
+  private verdict(upstream: Upstream, admission: Admission): Verdict {
+    if (admission.decision === 'deny') return this.said(refusalOf(admission));
+    const { caller, stale } = admission;
+    const said = this.said(null);
+    return {
+      ...said,
+      headers: { ...said.headers, ...(stale && { 'sever-stale': 'true' }) },
+      identity: {
+        'sever-agent': caller.agentId,
+        'sever-initiator': caller.initiatorId,
+        'sever-credential': caller.credentialId,
+      },
+      remove: tokenHeaders(upstream),
+    };
+  }
+
+  /** The place in the stream that the answer was given at: whoever keeps an answer must drop it when that moves. */
+  private said(refused: Refusal | null): Verdict {
+    const { epoch, applied } = this.parts.enforcer.state();
+    return {
+      refusal: refused,
+      headers: {
+        'sever-epoch': `${epoch}.${applied}`,
+        'cache-control': 'no-store',
+        ...(refused && { ...refused.headers, 'sever-code': refused.problem.code }),
+      },
+      identity: {},
+      remove: [],
+    };
+  }
+}
+
+function tokenHeaders({ tokenFrom }: Upstream) {
+  return tokenFrom ?? (['authorization'] as const);
+}
+
+function contextAsked(
+  upstream: Upstream,
+  { method, target }: OriginalRequest,
+  token: string | undefined,
+): CallContext {
+  if (!METHOD.test(method)) {
+    throw new ProblemError('method_not_allowed', 'The method is none that is passed on');
+  }
+  if (token !== undefined && holdsToken(target, token)) {
+    throw new ProblemError('bad_request', 'A token has no place in a URL; send it as a header');
+  }
+  const { path } = readTarget(`/${upstream.name}${target}`, upstream.name);
+  return contextOf(upstream, method, path);
+}
