@@ -1,12 +1,13 @@
-import { BOOT_SILENCE_MS, type LeaseReply } from '@sever/protocol';
+import { BOOT_SILENCE_MS, type LeaseReply, type Position } from '@sever/protocol';
 import { leaseRefusal, LONG_SILENCE_MS, type LeaseFacts } from '../../src/enforcement/lease-rules';
 import type { LeaseQuestion } from '../../src/enforcement/lease-rules';
 import type { Effect, ReceiptBody } from '../../packages/enforcement/src/machine-events';
 import type { ControlPlane } from './control-plane';
 import type { Contents } from './database';
-import type { Kind } from './network';
+import type { Kind, Road } from './network';
 import { TENANT } from './population';
 import type { Process } from './process';
+import type { Page } from './second-road';
 
 type AskedLease = Extract<Effect, { type: 'request_lease' }>;
 
@@ -18,7 +19,7 @@ export class Answers {
     private readonly later: (milliseconds: number, run: () => void) => void,
   ) {}
 
-  snapshot(from: Process, nonce: string, replaces: string | undefined): void {
+  snapshot(from: Process, nonce: string, replaces: string | undefined, road: Road): void {
     const { rules, random, logic } = this.plane.around;
     const { bootId, point } = from;
     const facts = this.plane.database.boots.facts(bootId, point.id);
@@ -26,34 +27,52 @@ export class Answers {
     const enter = (): void =>
       this.plane.database.boots.enter(bootId, point.id, point.mode, replaces);
     if (rules.bootIsStoredFirst) enter();
-    else this.later(random.between(0, 3_000), enter);
+    else this.later(random.between(1_000, 3_000), enter);
     this.later(random.between(0.5, 30), () => {
       const contents = this.contents();
-      if (rules.snapshotIsAtomic) return this.sendSnapshot(from, nonce, contents);
+      if (rules.snapshotIsAtomic) return this.sendSnapshot(from, nonce, contents, road);
       // The place is read a moment after what is in force there.
       this.later(random.between(0, 1_500), () =>
-        this.sendSnapshot(from, nonce, { ...this.contents(), items: contents.items }),
+        this.sendSnapshot(from, nonce, { ...this.contents(), items: contents.items }, road),
       );
     });
   }
 
-  range(from: Process, epoch: number, first: number, to: number): void {
+  range(from: Process, epoch: number, first: number, to: number, road: Road): void {
     const { database, around } = this.plane;
     const kept = database.kept(epoch, first, to).map((signed) => ({
       ...{ seq: signed.entry.seq, signed },
     }));
     const range = around.logic.rangeAnswer({ epoch, from: first }, database.head, kept);
     const entries = range.entries.map(({ signed }) => signed);
-    this.reply(from, 'range', () => from.answerRange(epoch, entries, range.compacted));
+    this.reply(from, road, 'range', () => from.answerRange(epoch, entries, range.compacted));
   }
 
-  evidenceTaken(from: Process): void {
+  /** What is told of the stream to whoever knows everything up to a place; only the place itself to whoever knows none. */
+  page(after: Position | undefined, heard: number): Page {
+    const { database, around, announced, openEmergencies } = this.plane;
+    const place = { epoch: database.head.epoch, seq: database.head.seq };
+    const emergencies = announced.slice(heard).filter(({ kill_id: id }) => openEmergencies.has(id));
+    const told = { heard: announced.length, emergencies, entries: [], compacted: false };
+    if (after === undefined || !database.up) return { ...told, next: after ?? place };
+    const kept = database.kept(after.epoch, after.seq + 1, Infinity).map((signed) => ({
+      ...{ seq: signed.entry.seq, signed },
+    }));
+    const { head, entries, compacted } = around.logic.newsAnswer(after, database.head, kept);
+    const last = entries.at(-1);
+    const next = compacted ? head : { ...after, seq: last?.seq ?? after.seq };
+    return { ...told, next, compacted, entries: entries.map(({ signed }) => signed) };
+  }
+
+  evidenceTaken(from: Process, road: Road): void {
     const { epoch } = this.plane.database.head;
-    this.reply(from, 'evidence', () => from.receive({ type: 'evidence_taken', epoch }, false));
+    this.reply(from, road, 'evidence', () =>
+      from.receive({ type: 'evidence_taken', epoch }, false),
+    );
   }
 
   /** @param remembered head of an earlier moment, for a control plane that does not read it anew */
-  lease(from: Process, asked: AskedLease, remembered: Partial<LeaseFacts>): void {
+  lease(from: Process, asked: AskedLease, remembered: Partial<LeaseFacts>, road: Road): void {
     const { random } = this.plane.around;
     // Read after the request came, and on its way a moment later.
     this.later(random.between(0.2, 15), () => {
@@ -61,7 +80,11 @@ export class Answers {
       const facts = this.leaseFacts(question);
       this.later(random.between(0.2, 15), () => {
         const reply = this.decideLease(question, facts, remembered);
-        this.reply(from, 'lease', (replayed) => from.point.answerLease(from, reply, replayed));
+        this.reply(from, road, 'lease', (replayed) => {
+          // Only its own answer says that the broker is well.
+          if (road === 'nats' && !replayed) from.road.health.answered(from.road.now);
+          from.point.answerLease(from, reply, replayed);
+        });
       });
     });
   }
@@ -130,7 +153,7 @@ export class Answers {
       ...{ epoch: head.epoch, head: head.seq, validMs: policyMs, now: database.now },
       revoked: boots.isRevoked(ep),
       livingMode: lives ? boot.mode : null,
-      longSilent: (boot?.lastSeenAt ?? 0) < database.now - LONG_SILENCE_MS,
+      longSilent: boot !== undefined && boot.lastSeenAt < database.now - LONG_SILENCE_MS,
       digest: database.digestAt({ epoch: request.epoch, seq: request.applied }),
     };
   }
@@ -150,12 +173,17 @@ export class Answers {
     if (!this.plane.losesNotes) this.plane.database.boots.note(bootId);
   }
 
-  private sendSnapshot(from: Process, nonce: string, { items, ...place }: Contents): void {
+  private sendSnapshot(
+    from: Process,
+    nonce: string,
+    { items, ...place }: Contents,
+    road: Road,
+  ): void {
     const manifest = {
       ...({ type: 'snapshot', v: 1, tenant: TENANT, items: items.length } as const),
       ...{ boot_id: from.bootId, nonce, now: this.plane.database.now, chunks: [], ...place },
     };
-    this.reply(from, 'snapshot', (replayed) =>
+    this.reply(from, road, 'snapshot', (replayed) =>
       from.point.answerSnapshot(from, { type: 'snapshot', manifest, items }, replayed),
     );
   }
@@ -164,7 +192,13 @@ export class Answers {
     return this.plane.database.contents(this.plane.openEmergencies);
   }
 
-  private reply(to: Process, kind: Kind, deliver: (replayed: boolean) => void): void {
-    this.plane.around.network.toEnforcementPoint(to.point.link, kind, deliver);
+  private reply(
+    { point }: Process,
+    road: Road,
+    kind: Kind,
+    deliver: (replayed: boolean) => void,
+  ): void {
+    const link = road === 'http' ? point.http : point.link;
+    this.plane.around.network.toEnforcementPoint(link, kind, deliver, road);
   }
 }

@@ -1,7 +1,9 @@
+import { Violation } from './judge';
+import { SERVER } from './logic';
 import type { Kind } from './network';
 import * as mistakes from './logic-mutations';
 import { follow } from './plan';
-import { SOUND, withLogic } from './rules';
+import { SOUND, withLogic, withoutRule } from './rules';
 import type { Scenario } from './scenarios';
 import type { Simulation } from './simulation';
 
@@ -14,8 +16,10 @@ function goesBackUnnoticed(world: Simulation, lost: number, without: readonly Ki
     world.plane.kill('alone');
     world.pass(500);
   }
-  for (const { link } of world.points)
+  for (const { link, http } of world.points) {
+    http.deaf = true;
     link.without = new Set<Kind>(['stream', 'pulse', 'range', 'snapshot', 'evidence', ...without]);
+  }
   world.plane.restore(backup, false);
 }
 
@@ -53,6 +57,22 @@ export const CONTROL_PLANE_SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    mutation: { ...SOUND, name: 'there is no second road', secondRoad: false },
+    run(world) {
+      world.point(0).link.deaf = true;
+      world.breakBroker(60_000);
+      world.pass(15_000);
+      const [process] = world.point(1).processes;
+      if (process?.machine.standing(world.point(1).at) !== 'fresh')
+        throw new Violation('I9', `at ${world.time.now} ms it is not fresh without the broker`);
+      world.plane.kill('root');
+      world.pass(1_000);
+      if (process.machine.chain.applied !== world.plane.database.head.seq)
+        throw new Violation('I9', `at ${world.time.now} ms it has not heard of the kill`);
+      world.convergesAfterCalm();
+    },
+  },
+  {
     mutation: { ...SOUND, name: 'it leaves, and goes on', refusesBeforeLeaving: false },
     run(world) {
       world.point(0).link.deaf = true;
@@ -73,6 +93,22 @@ export const CONTROL_PLANE_SCENARIOS: readonly Scenario[] = [
       world.plane.kill('root');
       world.pass(20_000);
       world.convergesAfterCalm();
+    },
+  },
+  {
+    mutation: {
+      ...withoutRule('a boot gets snapshot and lease before it is stored', 'bootIsStoredFirst'),
+      logic: { ...SERVER, judgeLease: mistakes.leaseForAnyBoot },
+    },
+    run(world) {
+      // The second process admits, and hears nothing; the first, from another directory, answers for its enforcement point.
+      world.pass(5_000);
+      world.point(0).overlap(20_000);
+      world.pass(150);
+      const second = world.point(0).processes.at(-1);
+      if (second !== undefined) second.deaf = true;
+      world.plane.kill('root');
+      world.pass(1_000);
     },
   },
   {

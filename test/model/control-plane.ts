@@ -32,6 +32,8 @@ export class ControlPlane {
   readonly replicas: readonly ModelReplica[];
   /** Journals of the replicas: emergencies that are not committed and not refused. */
   readonly openEmergencies = new Map<string, string>();
+  /** All of them, in their order. */
+  readonly announced: Emergency[] = [];
   policyMs = 10_000;
   private longestPolicyMs = 10_000;
   /** True time at which this epoch was opened; the first one has no leases from before it. */
@@ -178,6 +180,7 @@ export class ControlPlane {
       ...{ type: 'emergency', v: 1, tenant: TENANT, kill_id: killId, subjects: [subject] },
       ...{ issued_at: now, not_after: now + EMERGENCY_LIFE_MS },
     };
+    this.announced.push(emergency);
     replica.broadcast('emergency', (point, replayed) =>
       point.hear({ type: 'emergency', emergency }, replayed),
     );

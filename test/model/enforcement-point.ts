@@ -29,6 +29,8 @@ export interface Site {
 /** One enforcement point: a host with its clocks, a way to the broker, a key directory, and processes that come and go. */
 export class EnforcementPoint {
   readonly link = new Link();
+  /** The way to the control plane itself. */
+  readonly http = new Link();
   processes: Process[] = [];
   /** What its key directory holds of emergencies. */
   kept: KeptEmergencies | undefined;
@@ -46,6 +48,8 @@ export class EnforcementPoint {
     readonly id: string,
     readonly mode: Mode,
     private readonly rate: number,
+    /** It may listen to the control plane itself where the broker fails. */
+    readonly hasSecondRoad = false,
   ) {}
 
   get at(): Instant {
@@ -126,7 +130,10 @@ export class EnforcementPoint {
   }
 
   hear(event: MachineEvent, replayed: boolean): void {
-    for (const process of this.processes) process.receive(event, replayed);
+    for (const process of this.processes) {
+      process.road.health.heard(this.site.time.now);
+      process.receive(event, replayed);
+    }
   }
 
   answerSnapshot(to: Process, event: SnapshotEvent, replayed: boolean): void {

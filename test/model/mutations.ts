@@ -1,5 +1,4 @@
 import * as machines from './machine-mutations';
-import { SERVER } from './logic';
 import * as keys from './key-mutations';
 import * as mistakes from './logic-mutations';
 import { SOUND, withLogic, withMachine, withoutRule, type Variation } from './rules';
@@ -32,10 +31,6 @@ export const MUTATIONS: readonly Variation[] = [
   withMachine('lifts are ignored', machines.IgnoresLifts),
   withoutRule('a snapshot is not atomic', 'snapshotIsAtomic'),
   withoutRule('a lease tells a remembered head', 'leaseReadsTheHead'),
-  {
-    ...withoutRule('a boot gets snapshot and lease before it is stored', 'bootIsStoredFirst'),
-    logic: { ...SERVER, judgeLease: mistakes.leaseForAnyBoot },
-  },
   withoutRule('a restored database keeps its epoch', 'restoreOpensAnEpoch'),
   withoutRule('what is shown is not committed again', 'evidenceIsTaken'),
   withMachine('what was signed is not shown', machines.NeverShows),

@@ -2,7 +2,18 @@ import type { Randomness } from './randomness';
 import type { VirtualTime } from './virtual-time';
 
 export type Kind =
-  'stream' | 'pulse' | 'emergency' | 'snapshot' | 'range' | 'lease' | 'receipt' | 'evidence';
+  | 'stream'
+  | 'pulse'
+  | 'emergency'
+  | 'snapshot'
+  | 'range'
+  | 'lease'
+  | 'receipt'
+  | 'evidence'
+  | 'page';
+
+/** The broker's, or the control plane's own. */
+export type Road = 'nats' | 'http';
 
 /** How bad it is at the moment, for everybody. */
 export interface Weather {
@@ -50,12 +61,17 @@ export class Network {
   ) {}
 
   /** @param replayed whether this delivery repeats one from long ago */
-  toEnforcementPoint(link: Link, kind: Kind, deliver: (replayed: boolean) => void): void {
-    this.carry(kind, link, () => !link.deaf, deliver);
+  toEnforcementPoint(
+    link: Link,
+    kind: Kind,
+    deliver: (replayed: boolean) => void,
+    road: Road = 'nats',
+  ): void {
+    this.carry(kind, road, link, () => !link.deaf, deliver);
   }
 
-  toControlPlane(link: Link, kind: Kind, deliver: () => void): void {
-    this.carry(kind, link, () => !link.mute, deliver);
+  toControlPlane(link: Link, kind: Kind, deliver: () => void, road: Road = 'nats'): void {
+    this.carry(kind, road, link, () => !link.mute, deliver);
   }
 
   calm(): void {
@@ -65,18 +81,22 @@ export class Network {
 
   private carry(
     kind: Kind,
+    road: Road,
     link: Link,
     passes: () => boolean,
     deliver: (replayed: boolean) => void,
   ): void {
     const { random, weather } = this;
-    const open = (): boolean => this.brokerUp && passes() && !link.without.has(kind);
+    const open = (): boolean =>
+      (road === 'http' || this.brokerUp) && passes() && !link.without.has(kind);
     if (!open()) return;
     const once = (delay: number, replayed: boolean): void =>
       this.time.after(delay, () => {
         if (open() || replayed) deliver(replayed);
       });
     if (!random.chance(weather.drop)) once(this.delay(kind), false);
+    // What answers one question comes once, and inside a connection of its own.
+    if (road === 'http') return;
     if (random.chance(weather.duplicate)) once(this.delay(kind), false);
     // Whoever recorded it can play it back even where the real way is cut.
     if (random.chance(weather.replay)) once(random.between(1_000, 15_000), true);

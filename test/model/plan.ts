@@ -25,6 +25,7 @@ export type Step = { readonly afterMs: number } & (
       readonly seen: boolean;
       readonly forMs: number;
     }
+  | { readonly do: 'lose_http'; readonly ep: number; readonly forMs: number }
   | {
       readonly do: 'lose';
       readonly ep: number;
@@ -101,6 +102,7 @@ const steps = fc.oneof(
   step({ do: fc.constant('lift'), dies }, 3),
   step({ do: fc.constant('reinstate'), agent }, 3),
   step({ do: fc.constant('emergency'), agent }, 2),
+  step({ do: fc.constant('lose_http'), ep, forMs }, 1),
   step({ do: fc.constantFrom('kill_key', 'announce_key'), dies }, 2),
   step({ do: fc.constant('kill_point'), ep, dies }, 1),
   step({ do: fc.constant('reinstate_point') }, 1),
@@ -222,6 +224,11 @@ function perform(world: Simulation, step: Step, state: { backup: unknown }): voi
       for (const process of world.point(step.ep).processes) process.call(credential);
       return;
     }
+    case 'lose_http': {
+      const { http } = world.point(step.ep);
+      http.deaf = http.mute = true;
+      return time.after(step.forMs, () => http.heal());
+    }
     case 'cut':
     case 'lose':
       return spoil(world, step);
@@ -268,15 +275,19 @@ function perform(world: Simulation, step: Step, state: { backup: unknown }): voi
 
 function spoil(world: Simulation, step: Extract<Step, { do: 'cut' | 'lose' }>): void {
   const point = world.point(step.ep);
-  const { link } = point;
+  const { link, http } = point;
   if (step.do === 'lose') link.without = new Set(step.kinds);
   else {
     link.deaf = step.way !== 'from';
     link.mute = step.way !== 'to';
+    http.deaf = http.mute = step.way === 'both';
     if (step.seen)
       world.time.after(2_500, () => {
         for (const process of point.processes) if (link.deaf || link.mute) process.disconnect();
       });
   }
-  world.time.after(step.forMs, () => link.heal());
+  world.time.after(step.forMs, () => {
+    link.heal();
+    if (step.do === 'cut') http.heal();
+  });
 }

@@ -12,11 +12,15 @@ import type {
 import type { Caller, Decision } from '../../packages/enforcement/src/types';
 import type { VerifiedToken } from '../../packages/enforcement/src/verified-token';
 import type { EnforcementPoint } from './enforcement-point';
-import type { Kind } from './network';
+import type { Kind, Road } from './network';
 import { TENANT, type Credential } from './population';
+import { SecondRoad } from './second-road';
 
 const REQUEST_TIMEOUT_MS = 2_000;
 const RECONNECT_MS = 500;
+const STEP_IN_MS = 500;
+
+type Take = (replica: EnforcementPoint['site']['plane']['replicas'][number], road: Road) => void;
 
 export interface Call {
   readonly credential: Credential;
@@ -39,7 +43,11 @@ export class Process {
   /** Nonce of the newest snapshot request. */
   lastSnapshotAsked = '';
   private readonly snapshotsAsked = new Map<string, string | undefined>();
+  readonly road: SecondRoad;
   private connected = false;
+  /** The last thing said to the machine: that there is a road, or none. */
+  private told = false;
+  private readonly leasesAnswered = new Set<string>();
   private waiting: (() => void)[] = [];
   private alarms = 0;
   private readonly tokens = new Map<string, VerifiedToken>();
@@ -56,6 +64,7 @@ export class Process {
       nonce: () => `${bootId}-nonce-${String((this.nonces += 1)).padStart(8, '0')}`,
     });
     this.keys = new variation.keyRing();
+    this.road = new SecondRoad(this);
     this.inFlight = new InFlight({
       clock: { monotonic: () => point.at.mono, wall: () => point.at.wall },
       timers: { after: () => () => undefined },
@@ -68,6 +77,7 @@ export class Process {
 
   start(): void {
     this.reconnect();
+    if (this.hasSecondRoad) this.road.start();
   }
 
   die(): void {
@@ -111,12 +121,25 @@ export class Process {
   disconnect(): void {
     if (!this.connected) return;
     this.connected = false;
-    this.receive({ type: 'disconnected' }, false);
+    this.road.health.lost();
+    if (!this.road.standing) this.tellLost();
     this.reconnect();
+  }
+
+  /** The control plane answers by itself. */
+  roadFound(): void {
+    if (this.told) return;
+    this.told = true;
+    this.receive({ type: 'connected' }, false);
+  }
+
+  roadLost(): void {
+    if (!this.connected) this.tellLost();
   }
 
   receive(event: MachineEvent, replayed: boolean): void {
     if (this.deaf) return;
+    if (event.type === 'lease' && !replayed) this.leasesAnswered.add(event.reply.nonce);
     this.whenRunning(() => {
       const { judge } = this.point.site;
       const before = judge.before(this, event);
@@ -191,19 +214,18 @@ export class Process {
           this.askSnapshot(effect.nonce);
           break;
         case 'show_evidence':
-          this.send('evidence', (replica) => replica.evidence(this, effect.entries));
+          this.send('evidence', (replica, road) => replica.evidence(this, effect.entries, road));
           this.timeout({ type: 'evidence_failed' });
           break;
         case 'request_range':
-          this.send('range', (replica) =>
-            replica.range(this, effect.epoch, effect.from, effect.to),
+          this.send('range', (replica, road) =>
+            replica.range(this, effect.epoch, effect.from, effect.to, road),
           );
           this.timeout({ type: 'range_failed' });
           break;
         case 'request_lease':
           this.leasesAsked.set(effect.nonce, this.point.site.time.now);
-          this.send('lease', (replica) => replica.lease(this, effect));
-          this.timeout({ type: 'lease_failed', nonce: effect.nonce });
+          this.askLease(effect);
           break;
       }
   }
@@ -212,7 +234,7 @@ export class Process {
     const replaces = this.isZombie ? undefined : this.point.predecessors[0];
     this.lastSnapshotAsked = nonce;
     this.snapshotsAsked.set(nonce, replaces);
-    this.send('snapshot', (replica) => replica.snapshot(this, nonce, replaces));
+    this.send('snapshot', (replica, road) => replica.snapshot(this, nonce, replaces, road));
     this.timeout({ type: 'snapshot_failed', nonce });
   }
 
@@ -226,15 +248,48 @@ export class Process {
     if (at >= 0 && predecessors.length > 0) this.receive({ type: 'suspect' }, false);
   }
 
-  private send(
-    kind: Kind,
-    take: (replica: EnforcementPoint['site']['plane']['replicas'][number]) => void,
-  ): void {
-    const { network, plane, random } = this.point.site;
-    network.toControlPlane(this.point.link, kind, () => {
-      const replica = random.pick(plane.living());
-      if (replica !== undefined) take(replica);
+  /** A request that the broker's road does not answer soon shows that it is not well. */
+  private askLease(asked: Extract<Effect, { type: 'request_lease' }>): void {
+    const { nonce, epoch, applied } = asked;
+    const take: Take = (replica, road) => replica.lease(this, asked, road);
+    this.road.known = { epoch, seq: applied };
+    this.send('lease', take);
+    this.timeout({ type: 'lease_failed', nonce });
+    if (!this.hasSecondRoad || this.road.isNeeded) return;
+    this.point.site.time.after(STEP_IN_MS, () => {
+      if (!this.alive || this.leasesAnswered.has(nonce)) return;
+      this.road.health.missed();
+      this.sendOver('http', 'lease', take);
     });
+  }
+
+  private get hasSecondRoad(): boolean {
+    return this.point.hasSecondRoad && this.point.site.variation.secondRoad;
+  }
+
+  private send(kind: Kind, take: Take): void {
+    this.sendOver('nats', kind, take);
+    if (this.hasSecondRoad && this.road.isNeeded) this.sendOver('http', kind, take);
+  }
+
+  private sendOver(road: Road, kind: Kind, take: Take): void {
+    const { network, plane, random } = this.point.site;
+    const deliver = (): void => {
+      const replica = random.pick(plane.living());
+      if (replica !== undefined) take(replica, road);
+    };
+    network.toControlPlane(
+      road === 'http' ? this.point.http : this.point.link,
+      kind,
+      deliver,
+      road,
+    );
+  }
+
+  private tellLost(): void {
+    if (!this.told) return;
+    this.told = false;
+    this.receive({ type: 'disconnected' }, false);
   }
 
   private timeout(event: MachineEvent): void {
@@ -250,6 +305,8 @@ export class Process {
       return;
     }
     this.connected = true;
+    this.told = true;
+    this.road.health.connectedAt(time.now);
     this.receive({ type: 'connected' }, false);
   }
 

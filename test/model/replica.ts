@@ -1,4 +1,4 @@
-import { darkAfterMs, PULSE_INTERVAL_MS, type Position } from '@sever/protocol';
+import { BOOT_SILENCE_MS, darkAfterMs, PULSE_INTERVAL_MS, type Position } from '@sever/protocol';
 import { Replica } from '../../src/stream/replica';
 import { Sightings } from '../../src/stream/sightings';
 import type {
@@ -10,14 +10,15 @@ import { Answers } from './answers';
 import type { ControlPlane } from './control-plane';
 import type { EnforcementPoint } from './enforcement-point';
 import type { Order } from './history';
-import type { Kind } from './network';
+import type { Kind, Road } from './network';
 import { TENANT } from './population';
 import type { Process } from './process';
 import { ModelRelay } from './relay';
+import type { Page } from './second-road';
 
 const POLL_MS = 250;
+const NEWS_MS = 20;
 const LOOK_FOR_SILENT_MS = 60_000;
-const LISTENED_MS = 20 * 60_000;
 
 /** One replica of the control plane: relay, pulse, answers to enforcement points, and the word on containment. */
 export class ModelReplica {
@@ -90,30 +91,49 @@ export class ModelReplica {
   }
 
   private lookForSilent(): void {
-    if (!this.plane.database.up || this.mono() - this.startedAt < LISTENED_MS) return;
+    if (!this.plane.database.up || this.mono() - this.startedAt < BOOT_SILENCE_MS) return;
     this.answers.retireSilent();
   }
 
   // What enforcement points ask
 
-  snapshot(from: Process, nonce: string, replaces: string | undefined): void {
-    if (this.canAnswer()) this.answers.snapshot(from, nonce, replaces);
+  snapshot(from: Process, nonce: string, replaces: string | undefined, road: Road): void {
+    if (this.canAnswer()) this.answers.snapshot(from, nonce, replaces, road);
   }
 
-  range(from: Process, epoch: number, first: number, to: number): void {
-    if (this.canAnswer()) this.answers.range(from, epoch, first, to);
+  range(from: Process, epoch: number, first: number, to: number, road: Road): void {
+    if (this.canAnswer()) this.answers.range(from, epoch, first, to, road);
   }
 
-  evidence(from: Process, entries: readonly string[]): void {
+  evidence(from: Process, entries: readonly string[], road: Road): void {
     if (!this.canAnswer()) return;
     this.committed(this.plane.takeEvidence(entries));
-    this.answers.evidenceTaken(from);
+    this.answers.evidenceTaken(from, road);
   }
 
-  lease(from: Process, asked: Extract<Effect, { type: 'request_lease' }>): void {
+  lease(from: Process, asked: Extract<Effect, { type: 'request_lease' }>, road: Road): void {
     const { epoch, seq: head } = this.remembered;
     const { leaseReadsTheHead } = this.plane.around.rules;
-    this.answers.lease(from, asked, leaseReadsTheHead ? {} : { epoch, head });
+    this.answers.lease(from, asked, leaseReadsTheHead ? {} : { epoch, head }, road);
+  }
+
+  /** Waits until there is something to tell. Who asks without a place is told where the stream is. */
+  page(
+    after: Position | undefined,
+    heard: number,
+    waitMs: number,
+    answer: (page: Page) => void,
+  ): void {
+    const { life } = this;
+    const until = this.mono() + waitMs;
+    const look = (): void => {
+      if (!this.alive || life !== this.life) return;
+      const page = this.answers.page(after, heard);
+      const isNews = page.entries.length + page.emergencies.length > 0 || page.compacted;
+      if (isNews || after === undefined || this.mono() >= until) answer(page);
+      else this.plane.around.time.after(NEWS_MS, look);
+    };
+    look();
   }
 
   receipt(from: Process, body: ReceiptBody): void {

@@ -41,6 +41,8 @@ export interface Variation {
   readonly heldByStanding: boolean;
   /** Work of the dead is aborted before the receipt leaves. */
   readonly abortsBeforeReceipt: boolean;
+  /** Where the broker fails, an enforcement point that may do so listens to the control plane itself. */
+  readonly secondRoad: boolean;
   /** A process says that it leaves only when it refuses everything. */
   readonly refusesBeforeLeaving: boolean;
 }
@@ -67,6 +69,7 @@ export const SOUND: Variation = {
   rules: EVERY_RULE,
   heldByStanding: true,
   abortsBeforeReceipt: true,
+  secondRoad: true,
   refusesBeforeLeaving: true,
 };
 

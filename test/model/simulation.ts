@@ -19,7 +19,7 @@ export class Simulation {
   readonly network: Network;
   readonly points: readonly EnforcementPoint[] = [
     new EnforcementPoint('enf_1', 'strict', 0.96),
-    new EnforcementPoint('enf_2', 'strict', 1.03),
+    new EnforcementPoint('enf_2', 'strict', 1.03, true),
     new EnforcementPoint('enf_3', 'best_effort', 1),
   ];
   readonly plane: ControlPlane;
@@ -76,7 +76,10 @@ export class Simulation {
     this.network.calm();
     this.mendBroker();
     this.mendDatabase(false);
-    for (const { link } of this.points) link.heal();
+    for (const { link, http } of this.points) {
+      link.heal();
+      http.heal();
+    }
     for (const replica of this.plane.replicas) if (!replica.alive) replica.start();
   }
 
