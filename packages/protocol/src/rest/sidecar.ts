@@ -64,6 +64,15 @@ export const SidecarState = z.object({
   stale_admissions: z.number().int(),
   /** Kill orders that came without the control plane and are still open. */
   halts: z.array(HaltState).default([]),
+  /** Records of calls since the start; `waiting` in memory, `spooled` on the disk. */
+  calls: z
+    .object({
+      sent: z.number().int(),
+      waiting: z.number().int(),
+      spooled: z.number().int(),
+      dropped: z.record(z.string(), z.number().int()),
+    })
+    .optional(),
   upstreams: z.array(z.object({ name: z.string(), kind: z.string(), url: z.string() })),
 });
 export type SidecarState = z.infer<typeof SidecarState>;
