@@ -251,15 +251,12 @@ export class EnforcementPoint {
 
   state(): EnforcementState {
     const at = this.driver.look();
-    const { id, tenant } = this.enrolled;
+    const { id, tenant, issuer } = this.enrolled;
     const { name, mode } = this.settings;
     const standing = this.machine.standing(at);
     return {
-      id,
-      name,
-      tenant,
+      ...{ id, name, tenant, issuer, mode },
       bootId: this.bootId,
-      mode,
       ready: this.closing === null && (standing === 'fresh' || standing === 'stale'),
       epoch: this.machine.chain.epoch,
       applied: this.machine.chain.applied,

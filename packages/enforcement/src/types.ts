@@ -106,6 +106,8 @@ export interface EnforcementState {
   readonly id: string;
   readonly name: string;
   readonly tenant: string;
+  /** Whose tokens are taken here: the control plane, by its address. */
+  readonly issuer: string;
   readonly bootId: string;
   readonly mode: Mode;
   /** A snapshot and a lease of this boot have been seen, and in strict mode the lease is valid now. */

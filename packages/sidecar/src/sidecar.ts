@@ -10,6 +10,7 @@ import type { Enforcer } from './enforcer';
 import { registerHalt } from './halt-route';
 import { HttpFront } from './http/http-front';
 import { McpFront } from './mcp/mcp-front';
+import { registerMetadata } from './metadata-route';
 import { Metrics } from './metrics';
 import { answerWithProblems } from './problem-reply';
 import type { ExchangeLimits } from './relay/exchange';
@@ -92,6 +93,7 @@ export class Sidecar {
     registerCheck(app, enforcer, metrics, (tool) => this.modeOf(tool));
     registerHalt(app, { enforcer, metrics, logger });
     enforcer.onAlarm(({ kind }) => metrics.alarmed(kind));
+    registerMetadata(app, enforcer, served);
     registerStatus(app, { enforcer, metrics, served, isStopping });
     this.mcp = new McpFront(app, { find: (name) => routeTo(served, 'mcp', name), exchanges });
   }

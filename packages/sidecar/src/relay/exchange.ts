@@ -15,6 +15,7 @@ import type { Metrics } from '../metrics';
 import { NO_TOKEN, refusal, refusalOf, STOPPING, type Refusal } from '../refusal';
 import type { CallRecording, UrlUpstream } from '../sidecar-file';
 import { AgentResponse, type ResponseLimits } from './agent-response';
+import { challenge } from './challenge';
 import { bearerToken } from './headers';
 import type { HoldGate } from './hold-gate';
 import type { RefusalForm } from './refusal-form';
@@ -53,6 +54,8 @@ export abstract class Exchange {
   protected readonly note: CallNote;
   private readonly stop = new AbortController();
   private readonly calls = new Set<InFlightCall>();
+  /** What was decided upon last. */
+  private asked: CallContext | undefined;
 
   constructor(
     protected readonly upstream: UrlUpstream,
@@ -113,6 +116,7 @@ export abstract class Exchange {
 
   /** @throws RefusedError; the signal's reason */
   protected async admit(token: string, context: CallContext): Promise<Admitted> {
+    this.asked = context;
     const admission = await this.parts.enforcer.admit(token, context);
     this.note.decided(admission, context);
     if (admission.decision === 'deny') throw await this.refused(admission);
@@ -179,8 +183,13 @@ export abstract class Exchange {
     this.note.ended({ outcome, code, killId, ...(!this.agent.begun && { status }) });
   }
 
+  private challenged(refused: Refusal): Refusal {
+    const told = challenge(refused.problem, this.request, this.upstream.name, this.asked);
+    return { ...refused, headers: { ...refused.headers, ...told } };
+  }
+
   private refusalFor(reason: unknown): Refusal {
-    if (reason instanceof RefusedError) return refusalOf(reason.denied);
+    if (reason instanceof RefusedError) return this.challenged(refusalOf(reason.denied));
     if (reason instanceof SidecarStops) return refusal(STOPPING);
     const { logger } = this.parts;
     if (reason instanceof ProblemError) {

@@ -73,6 +73,10 @@ describe('the MCP proxy', () => {
       id: 'call-1',
       error: { code: -32003, data: { code: 'insufficient_scope', status: 403 } },
     });
+    expect(refused.headers.get('www-authenticate')).toBe(
+      `Bearer resource_metadata="${under.url}/.well-known/oauth-protected-resource/tools", ` +
+        'error="insufficient_scope", scope="tool:tools/add"',
+    );
     const client = await agentClient(url, token);
     expect((await client.listTools()).tools).toEqual([]);
     await client.close();
@@ -98,7 +102,9 @@ describe('the MCP proxy', () => {
           ...(method === 'POST' ? { body: JSON.stringify(LIST) } : {}),
         });
         expect(response.status).toBe(401);
-        expect(response.headers.get('www-authenticate')).toBe('Bearer error="invalid_token"');
+        expect(response.headers.get('www-authenticate')).toBe(
+          `Bearer resource_metadata="${under.url}/.well-known/oauth-protected-resource/tools", error="invalid_token"`,
+        );
         expect(await response.json()).toMatchObject({
           ...(method === 'POST' ? { id: 5 } : {}),
           error: { code: -32003, data: { code: 'invalid_token' } },

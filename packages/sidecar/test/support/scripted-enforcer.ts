@@ -156,6 +156,7 @@ export class ScriptedEnforcer implements Enforcer {
       id: 'enf_scripted',
       name: 'scripted',
       tenant: 'ten',
+      issuer: 'http://control-plane.test',
       bootId: 'bot_scripted',
       mode: 'strict',
       ready: this.ready,
