@@ -1,9 +1,10 @@
 import { Violation } from './judge';
 import { SERVER } from './logic';
 import type { Kind } from './network';
+import * as keys from './key-mutations';
 import * as mistakes from './logic-mutations';
 import { follow } from './plan';
-import { SOUND, withLogic, withoutRule } from './rules';
+import { SOUND, withLogic, withMachine, withoutRule } from './rules';
 import type { Scenario } from './scenarios';
 import type { Simulation } from './simulation';
 
@@ -54,6 +55,24 @@ export const CONTROL_PLANE_SCENARIOS: readonly Scenario[] = [
       world.pass(4_000);
       world.plane.kill('root');
       world.pass(1_000);
+    },
+  },
+  {
+    mutation: withMachine(
+      'what came before the first snapshot is not shown',
+      keys.ForgetsWhatCameFirst,
+    ),
+    run(world) {
+      // Its entry reaches nobody but a process that has only just started, and the database goes back meanwhile.
+      const backup = world.plane.database.backup();
+      for (const { link, http } of world.points) link.deaf = http.deaf = true;
+      world.plane.kill('root');
+      const [signed] = world.plane.database.after({ epoch: 1, seq: 0 });
+      world.plane.restore(backup);
+      world.point(2).restart(10);
+      world.pass(20);
+      if (signed !== undefined) world.point(2).hear({ type: 'entry', ...signed }, false);
+      world.convergesAfterCalm();
     },
   },
   {

@@ -45,6 +45,14 @@ export class TokensOutliveTheirKey extends Machine {
   protected override readonly denials = new SparesKeys(this.view, this.emergencies);
 }
 
+/** Shows only what an epoch has brought that it followed itself. */
+export class ForgetsWhatCameFirst extends Machine {
+  protected override onEpochEnd(next: number): void {
+    super.onEpochEnd(next);
+    if (!this.snapshotHeld) this.evidence.taken();
+  }
+}
+
 /** Applies the kill of itself like any other. */
 export class IgnoresItsOwnKill extends Machine {
   protected override watchSelf(): void {

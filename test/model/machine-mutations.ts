@@ -385,9 +385,9 @@ export class DarkForGood extends Machine {
 
 /** Does not enforce again what was lifted in an epoch that the database has lost. */
 export class KeepsLostLifts extends Machine {
-  protected override onEpochEnd(): void {
+  protected override onEpochEnd(next: number): void {
     const lifted = [...this.view['lifted']];
-    super.onEpochEnd();
+    super.onEpochEnd(next);
     for (const id of lifted) this.view.lift(id);
   }
 }

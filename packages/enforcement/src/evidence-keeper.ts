@@ -65,6 +65,13 @@ export class EvidenceKeeper {
     this.retry.answered();
   }
 
+  /** Is there anything of an earlier epoch than this one? */
+  hasBefore(epoch: number): boolean {
+    for (const kept of this.entries.values()) if (kept.epoch < epoch) return true;
+    for (const kept of this.manifests.values()) if (kept.epoch < epoch) return true;
+    return false;
+  }
+
   taken(): void {
     this.wanted = false;
     this.retry.answered();

@@ -264,7 +264,7 @@ export abstract class StreamFollower {
 
   protected adopt({ manifest, items, jws }: SnapshotEvent, at: Instant): void {
     const newEpoch = manifest.epoch !== this.chain.epoch;
-    if (newEpoch) this.onEpochEnd();
+    if (newEpoch) this.onEpochEnd(manifest.epoch);
     if (jws !== undefined) this.evidence.keepManifest(manifest, jws);
     this.signedNow = Math.max(this.signedNow, manifest.now);
     const opening = items.filter(
@@ -293,10 +293,11 @@ export abstract class StreamFollower {
    * What it denies, it goes on denying, and shows what the control plane has signed of the epoch that has ended. A lift of
    * that epoch does not count against an order that stands in the new one: it must be ordered, or proven, again.
    */
-  protected onEpochEnd(): void {
+  protected onEpochEnd(next: number): void {
     this.diverged = null;
     this.view.forgetLifts();
-    if (this.snapshotHeld) this.evidence.want();
+    // Also at the first snapshot: an entry may have come before it, of an epoch that it does not belong to any more.
+    if (this.evidence.hasBefore(next)) this.evidence.want();
   }
 
   protected afterSnapshot(at: Instant): void {
