@@ -19,6 +19,17 @@ function addOwnCommands(program: Command, io: CliIo): void {
       const { runSidecar } = await import('@sever/sidecar');
       await runSidecar(process.env, options, process);
       await new Promise(() => undefined); // a signal ends the process
+    })
+    .command('check')
+    .argument('<file>', 'a sidecar.yaml')
+    .description(
+      'check it without running it; exit 0 if it is sound, else 1 and each fault by line',
+    )
+    .action(async (file: string) => {
+      const { checkConfig } = await import('@sever/sidecar');
+      const { ok, lines } = checkConfig(file);
+      (ok ? io.stdout : io.stderr).write(`${lines.join('\n')}\n`);
+      if (!ok) io.setExitCode(1);
     });
 
   program

@@ -24,6 +24,7 @@ describe('settings', () => {
       enrolmentKey: 'enrolment-key',
       name: 'sidecar',
       mode: 'strict',
+      ownMode: 'strict',
       transport: 'auto',
       host: '127.0.0.1',
       port: 7410,
@@ -59,6 +60,27 @@ describe('settings', () => {
       host: '127.0.0.1',
       port: 0,
     });
+  });
+
+  it('report the weakest mode of all that is served, while each call keeps its own', () => {
+    const upstream = (name: string, rest: string): string =>
+      `  - {name: ${name}, kind: http, url: "http://h"${rest}}\n`;
+    const modes = (text: string): unknown => {
+      const { mode, ownMode, upstreams } = readSettings(KEY, file(text));
+      return [mode, ownMode, ...upstreams.map((one) => one.mode)];
+    };
+    const a = upstream('a', '');
+    expect(modes(`upstreams:\n${a}`)).toEqual(['strict', 'strict', 'strict']);
+    expect(modes(`upstreams:\n${a}${upstream('b', ', mode: best_effort')}`)).toEqual([
+      ...['best_effort', 'strict', 'strict', 'best_effort'],
+    ]);
+    const rule = ', tools: [{match: /a, mode: best_effort}]';
+    expect(modes(`upstreams:\n${upstream('b', rule)}`)).toEqual([
+      ...['best_effort', 'strict', 'strict'],
+    ]);
+    expect(modes(`mode: best_effort\nupstreams:\n${upstream('b', ', mode: strict')}`)).toEqual([
+      ...['best_effort', 'best_effort', 'strict'],
+    ]);
   });
 
   it.each([
