@@ -56,8 +56,20 @@ export class ResolveSubjects {
       const colon = id.indexOf(':');
       return agents(await this.store.topsWithRef(tenant, id.slice(0, colon), id.slice(colon + 1)));
     }
-    if (asked.kind === 'trace') return agents(await this.store.topsInTrace(tenant, id));
+    if (asked.kind === 'trace') return agents(await this.inTrace(tenant, id));
     return [{ kind: asked.kind, id }];
+  }
+
+  /** Agents that were spawned in the trace, and those that have made calls in it; none that lies below another one. */
+  private async inTrace(tenant: string, trace: string): Promise<string[]> {
+    const [spawned, callers] = await Promise.all([
+      this.store.topsInTrace(tenant, trace),
+      this.store.callersInTrace(tenant, trace),
+    ]);
+    const found = new Set([...spawned, ...callers.map(({ id }) => id)]);
+    const isTop = ({ id, chain }: { id: string; chain: readonly string[] }): boolean =>
+      !chain.some((above) => above !== id && found.has(above));
+    return [...new Set([...spawned, ...callers.filter(isTop).map(({ id }) => id)])];
   }
 
   private async token(tenant: string, token: string): Promise<SubjectRef[]> {

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { newId, type SubjectRef } from '@sever/protocol';
 import { KillPool } from '../database/kill-pool';
+import { within } from '../database/reach';
 import { UnitOfWork } from '../database/unit-of-work';
 
 export interface KnownInitiator {
@@ -13,6 +14,7 @@ export interface KnownInitiator {
 /** As many of anything are counted or offered at most; an order waits for nothing longer. */
 export const COUNTED = 1_000;
 const CANDIDATES = 2_000;
+const CALLS_WITHIN_MS = 300;
 
 /** Looks up what an order may name otherwise than by id. Reads over the connections of kills. */
 @Injectable()
@@ -57,6 +59,20 @@ export class SubjectStore {
        WHERE a.tenant = $1 AND a.trace_id = $2 AND p.trace_id IS DISTINCT FROM $2 ORDER BY a.id LIMIT ${COUNTED + 1}`,
       [tenant, trace],
     );
+  }
+
+  /**
+   * Agents that have made calls within the trace, each with its ancestors. The records are nothing that a kill may wait for:
+   * they are read over other connections than those of kills, for a bounded time, and are none when that fails.
+   */
+  async callersInTrace(tenant: string, trace: string): Promise<{ id: string; chain: string[] }[]> {
+    const found = this.work.query<{ id: string; chain: string[] }>(
+      tenant,
+      `SELECT agent_id AS id, chain FROM call_record WHERE tenant = $1 AND trace_id = $2
+       GROUP BY agent_id, chain ORDER BY agent_id LIMIT ${COUNTED + 1}`,
+      [tenant, trace],
+    );
+    return within(CALLS_WITHIN_MS, found).catch(() => []);
   }
 
   /** How many agents a subject touches that need not be known, up to `COUNTED`. */

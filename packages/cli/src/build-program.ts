@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import type { CliIo } from './cli-io';
+import { addCallsCommand } from './commands/calls';
 import { addDrillCommand } from './commands/drill';
 import { addEscalateCommand } from './commands/escalate';
 import { addFindCommand } from './commands/find';
@@ -46,6 +47,7 @@ export function buildProgram(io: CliIo): Command {
   addFindCommand(program, io);
   addTreeCommand(program, io);
   addKillsCommand(program, io);
+  addCallsCommand(program, io);
   addWatchCommand(program, io);
   addStatusCommand(program, io);
   addDrillCommand(program, io);

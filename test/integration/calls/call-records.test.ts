@@ -219,6 +219,42 @@ describe('records of calls', () => {
     expect(await list({ initiator: 'grace@calls.test', limit: '500' })).toHaveLength(2_000);
   }, 60_000);
 
+  it('of a trace lead a kill to the agents that made them, and spare those that did not', async () => {
+    const point = await connected('traced');
+    const [judy, mallory] = [await family('judy@calls.test'), await family('mallory@calls.test')];
+    const traceId = 'c'.repeat(32);
+    await call(point, judy.token, 'files/read', { traceId });
+    await call(point, mallory.token, 'files/read', { traceId: 'd'.repeat(32) });
+    await eventually(async () => expect(await list({ trace_id: traceId })).toHaveLength(1));
+    const order = { subject: { kind: 'trace', id: traceId }, reason: 'drill' } as const;
+    const kill = await plane.client.kill(order);
+    expect(kill.subjects).toEqual([{ kind: 'agent', id: judy.leaf }]);
+    expect((await plane.client.getAgent(judy.root)).state).toBe('active');
+    expect((await plane.client.getAgent(mallory.leaf)).state).toBe('active');
+  });
+
+  it('that cannot be read keep no kill of a trace waiting: it takes those that were spawned in it', async () => {
+    const traceId = 'e'.repeat(32);
+    const spawned = await plane.call('POST', '/v1/agents', {
+      body: { name: 'spawned', initiator: { subject: 'niaj@calls.test' } },
+      headers: { traceparent: `00-${traceId}-00f067aa0ba902b7-01` },
+    });
+    await sql.query('BEGIN');
+    await sql.query('LOCK TABLE call_record IN ACCESS EXCLUSIVE MODE');
+    try {
+      const started = performance.now();
+      const kill = await plane.client.kill(
+        { subject: { kind: 'trace', id: traceId }, reason: 'drill' },
+        { waitMs: 0 },
+      );
+      expect(performance.now() - started).toBeLessThan(2_000);
+      const { id } = (spawned.body as { agent: { id: string } }).agent;
+      expect(kill.subjects).toEqual([{ kind: 'agent', id }]);
+    } finally {
+      await sql.query('ROLLBACK');
+    }
+  });
+
   describe('that somebody makes by hand', () => {
     let point: HandDrivenPoint;
 

@@ -4,6 +4,7 @@ import {
   AgentTree,
   Agent,
   ApiKeyCreated,
+  CallList,
   CascadeList,
   CompleteReply,
   EnforcementPointList,
@@ -18,6 +19,8 @@ import {
   SpawnReply,
   WAIT_DEFAULT_MS,
   type AgentQuery,
+  type Call,
+  type CallQuery,
   type CascadeMember,
   type CreateApiKey,
   type CreateEnrolmentKey,
@@ -187,6 +190,11 @@ export class SeverClient {
 
   listKills(query: Partial<KillQuery> = {}, options: CallOptions = {}): Promise<List<Kill>> {
     return this.get(KillList, 'v1/kills', query, options);
+  }
+
+  /** Records of calls, newest first. */
+  calls(query: Partial<CallQuery> = {}, options: CallOptions = {}): Promise<List<Call>> {
+    return this.get(CallList, 'v1/calls', query, options);
   }
 
   cascade(
