@@ -106,9 +106,9 @@ describe('decisions for nginx', () => {
   });
 });
 
-/** The block of the documentation, so that what people copy is what is tested. */
+/** The configuration of the documentation, so that what people copy is what is tested. */
 function documented(): string {
-  const block = /```nginx\n([\s\S]*?)```/.exec(readFileSync(DOCUMENT, 'utf8'))?.[1];
-  if (block === undefined) throw new Error('docs/decisions.md shows no nginx configuration');
-  return block;
+  const shown = /```nginx\n([\s\S]*?)```/.exec(readFileSync(DOCUMENT, 'utf8'))?.[1];
+  if (shown === undefined) throw new Error('docs/decisions.md shows no nginx configuration');
+  return shown;
 }

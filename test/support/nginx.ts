@@ -17,9 +17,9 @@ export interface RunningNginx {
 }
 
 /**
- * A real nginx with this `server { … }` block, in the foreground and with everything it writes in a folder of its own.
+ * A real nginx with this in its `server { … }`, in the foreground and with everything it writes in a folder of its own.
  *
- * @param server what stands in the block beside `listen`
+ * @param server what stands there beside `listen`
  */
 export async function startNginx(server: string): Promise<RunningNginx> {
   const program = await findNginx();
