@@ -2,6 +2,7 @@ export * from './asyncapi';
 export * from './defaults';
 export * from './ids';
 export * from './live';
+export * from './mcp';
 export * from './messages';
 export * from './problems';
 export * from './rest/access';

@@ -1,4 +1,4 @@
-import { ProblemError } from '@sever/protocol';
+import { ProblemError } from '../problems';
 
 export type Params = Readonly<Record<string, unknown>> | undefined;
 
