@@ -2,11 +2,13 @@ import { check } from './check/check';
 import { killBurst } from './kill-burst/kill-burst';
 import { killToDeny } from './kill-to-deny/kill-to-deny';
 import type { Result } from './report/result';
+import { sidecarLatency } from './sidecar/sidecar-latency';
 import { killByTreeSize } from './tree-size/tree-size';
 
 export interface Settings {
   readonly quick: boolean;
   readonly points?: readonly number[];
+  readonly sizes?: readonly number[];
   readonly rounds?: number;
   readonly say: (line: string) => void;
 }
@@ -17,11 +19,11 @@ export const BENCHMARKS: Readonly<
 > = {
   'kill-to-deny': ({ quick, points = quick ? [1, 10] : [1, 10, 100], rounds, say }) =>
     killToDeny({ points, rounds: rounds ?? (quick ? 4 : 60), warmUp: quick ? 2 : 10, say }),
-  'kill-by-tree-size': ({ quick, say }) =>
+  'kill-by-tree-size': ({ quick, sizes, say }) =>
     killByTreeSize(
       quick
-        ? { sizes: [1, 100, 2_000], kills: 3, bare: 5, say }
-        : { sizes: [1, 100, 10_000, 100_000, 1_000_000], kills: 5, bare: 60, say },
+        ? { sizes: sizes ?? [1, 100, 2_000], kills: 3, bare: 5, say }
+        : { sizes: sizes ?? [1, 100, 10_000, 100_000, 1_000_000], kills: 5, bare: 60, say },
     ),
   'kill-burst': ({ quick, points = [quick ? 5 : 100], say }) =>
     killBurst({
@@ -35,5 +37,9 @@ export const BENCHMARKS: Readonly<
       quick
         ? { sizes: [1_000], tokens: 80, batches: 10, say }
         : { sizes: [10_000, 1_000_000], tokens: 600, batches: 60, say },
+    ),
+  'sidecar-latency': ({ quick, say }) =>
+    sidecarLatency(
+      quick ? { rounds: 3, batch: 20, warmUp: 1, say } : { rounds: 60, batch: 50, warmUp: 10, say },
     ),
 };

@@ -9,6 +9,7 @@ interface Options {
   readonly quick: boolean;
   readonly points?: number[];
   readonly rounds?: number[];
+  readonly sizes?: number[];
   readonly json?: string;
 }
 
@@ -20,6 +21,7 @@ const program = new Command('bench')
   .option('--quick', 'few rounds and small sizes: shows that it works, not how fast', false)
   .option('--points <n,…>', 'how many enforcement points (kill-to-deny, kill-burst)', numbers)
   .option('--rounds <n>', 'how often each step is measured (kill-to-deny)', numbers)
+  .option('--sizes <n,…>', 'how many agents die by a kill (kill-by-tree-size)', numbers)
   .option('--json <file>', 'write everything that was measured there')
   .action(run);
 
@@ -28,7 +30,10 @@ void program.parseAsync().catch((error: unknown) => {
   process.exit(1);
 });
 
-async function run(names: string[], { quick, points, rounds, json }: Options): Promise<void> {
+async function run(
+  names: string[],
+  { quick, points, rounds, sizes, json }: Options,
+): Promise<void> {
   const chosen = names.length > 0 ? names : Object.keys(BENCHMARKS);
   const unknown = chosen.filter((name) => BENCHMARKS[name] === undefined);
   if (unknown.length > 0) program.error(`there is no benchmark ${unknown.join(', ')}`);
@@ -36,6 +41,7 @@ async function run(names: string[], { quick, points, rounds, json }: Options): P
   const settings: Settings = {
     ...{ quick, say },
     ...(points && { points }),
+    ...(sizes && { sizes }),
     ...(rounds?.[0] !== undefined && { rounds: rounds[0] }),
   };
   const results: Result[] = [];

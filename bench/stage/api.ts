@@ -85,8 +85,8 @@ export class Api {
   }
 
   /** An agent of its own tree, with its first token. Tried again while the control plane has too much to do. */
-  async spawnRoot(name: string): Promise<Living> {
-    const request = { name, initiator: { subject: 'bench' }, scopes: ['tool:bench/*'] };
+  async spawnRoot(name: string, scopes: readonly string[] = ['tool:bench/*']): Promise<Living> {
+    const request = { name, initiator: { subject: 'bench' }, scopes };
     for (let attempt = 1; ; attempt++)
       try {
         const { body } = await this.call<SpawnReply>('POST', '/v1/agents', request);

@@ -22,7 +22,7 @@ const INSERT_AGENTS = `
   FROM seeding s, (SELECT * FROM agent WHERE tenant = $1 AND id = $2) t`;
 const INSERT_QUOTAS = `
   INSERT INTO agent_quota (tenant, agent_id, children)
-  SELECT $1, s.id, (SELECT count(*) FROM (SELECT FROM seeding c WHERE c.parent = s.id LIMIT 1) one) FROM seeding s`;
+  SELECT $1, s.id, (SELECT count(*) FROM seeding c WHERE c.parent = s.id) FROM seeding s`;
 const INSERT_GRANTS = `
   INSERT INTO scope_grant (tenant, id, agent_id, scopes, base, created_at, expires_at)
   SELECT $1, 'grt' || substr(s.id, 4), s.id, '{}', true, now(), now() + interval '1 day' FROM seeding s`;

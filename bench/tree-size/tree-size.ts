@@ -38,6 +38,8 @@ export async function killByTreeSize(options: TreeSizeOptions): Promise<Result[]
   opened.stop(stage);
   try {
     const database = new Client({ connectionString: stage.databaseUrl });
+    // A server that ends before this connection does would hide why.
+    database.on('error', () => undefined);
     await database.connect();
     opened.close(() => database.end());
     const measured = await overHttp(stage, database, options);

@@ -11,7 +11,7 @@ import { UnitOfWork } from '../database/unit-of-work';
 import { KillEvents } from './kill-events';
 import { EXPAND_BATCH, FINISH, LEFT_BEHIND, START, TRY_CLAIM } from './sql/enumerate-cascade.sql';
 
-const BATCH = 5_000;
+const BATCH = 2_500;
 const SWEEP_MS = 5_000;
 
 /** Enumerates cascades after their kills, one at a time, and picks up what a crash left behind. */

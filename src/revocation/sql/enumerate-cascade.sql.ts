@@ -54,12 +54,22 @@ export const START = `
   JOIN credential c ON c.tenant = $1 AND c.agent_id = a.id
   ON CONFLICT DO NOTHING`;
 
-/** Expands up to $3 members. Returns how many; 0 = done. */
+/**
+ * Expands up to $3 members, and no more than together have about $3 children: a thousand agents may have a thousand each,
+ * and what they all add in one statement would run into every time limit, again and again. At least one is expanded.
+ * Returns how many; 0 = done.
+ */
 export const EXPAND_BATCH = `
   WITH todo AS (
-    SELECT member_id FROM cascade_member
-    WHERE tenant = $1 AND order_id = $2 AND kind = 'agent' AND NOT expanded
-    ORDER BY member_id LIMIT $3
+    SELECT member_id, place FROM (
+      SELECT m.member_id, m.place, sum(coalesce(q.children, 0)) OVER w - coalesce(q.children, 0) AS before
+      FROM (
+        SELECT member_id, ctid AS place FROM cascade_member
+        WHERE tenant = $1 AND order_id = $2 AND kind = 'agent' AND NOT expanded
+        ORDER BY member_id LIMIT $3
+      ) m LEFT JOIN agent_quota q ON q.tenant = $1 AND q.agent_id = m.member_id
+      WINDOW w AS (ORDER BY m.member_id)
+    ) counted WHERE before <= $3
   ), children AS (
     INSERT INTO cascade_member (tenant, order_id, kind, member_id, agent_id)
     SELECT $1, $2, 'agent', a.id, a.id FROM todo JOIN agent a ON a.tenant = $1 AND a.parent_id = todo.member_id
@@ -76,8 +86,9 @@ export const EXPAND_BATCH = `
       AND EXISTS (SELECT FROM revocation r WHERE r.tenant = $1 AND r.id = $2 AND r.action = 'kill'
         AND NOT (r.reinstated IS NOT NULL AND r.subjects @> jsonb_build_array(jsonb_build_object('kind', 'agent', 'id', a.id))))
   ), done AS (
-    UPDATE cascade_member m SET expanded = true FROM todo
-    WHERE m.tenant = $1 AND m.order_id = $2 AND m.kind = 'agent' AND m.member_id = todo.member_id
+    -- By place: the planner, which knows nothing yet of rows that have only just come, would look through all members of
+    -- the order for each of these. Nobody else moves them, because one replica at a time enumerates an order.
+    UPDATE cascade_member m SET expanded = true WHERE m.ctid = ANY (ARRAY (SELECT place FROM todo))
     RETURNING 1
   )
   SELECT count(*)::int AS expanded FROM done`;
