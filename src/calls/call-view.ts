@@ -6,14 +6,17 @@ export interface CallRow {
   duration_ms: number;
   enforcement_point_id: string;
   enforcement_point_name: string | null;
-  agent_id: string;
-  agents: { id: string; name: string | null }[];
-  initiator_id: string;
+  agent_id: string | null;
+  /** `null`: the chain is empty. */
+  agents: { id: string; name: string | null }[] | null;
+  initiator_id: string | null;
   initiator_subject: string | null;
   initiator_issuer: string | null;
   service_id: string | null;
   task_ids: string[];
-  credential_id: string;
+  credential_id: string | null;
+  remote_address: string | null;
+  user_agent: string | null;
   upstream: string | null;
   tool: string | null;
   method: string | null;
@@ -43,13 +46,17 @@ export function toCall(row: CallRow): Call {
     started_at: new Date(row.started_ms).toISOString(),
     duration_ms,
     enforcement_point: { id: row.enforcement_point_id, name: row.enforcement_point_name },
-    agent: row.agents.at(-1) ?? { id: row.agent_id, name: null },
-    chain: row.agents,
-    initiator: {
-      id: row.initiator_id,
-      subject: row.initiator_subject,
-      issuer: row.initiator_issuer === '' ? null : row.initiator_issuer,
-    },
+    agent: row.agent_id === null ? null : (row.agents?.at(-1) ?? { id: row.agent_id, name: null }),
+    chain: row.agents ?? [],
+    initiator:
+      row.initiator_id === null
+        ? null
+        : {
+            id: row.initiator_id,
+            subject: row.initiator_subject,
+            issuer: row.initiator_issuer === '' ? null : row.initiator_issuer,
+          },
+    ...{ remote_address: row.remote_address, user_agent: row.user_agent },
     ...{ service_id, task_ids, credential_id, upstream, tool, method, path, decision, code },
     ...{ stale, outcome, kill_id, status, trace_id, span_id, arguments_hash },
     bytes_in: Number(row.bytes_in),

@@ -14,6 +14,7 @@ export interface CallPlace {
 const MEMBERS = {
   ...{ id: 'text', duration_ms: 'double precision', agent_id: 'text', chain: 'text[]' },
   ...{ initiator_id: 'text', service_id: 'text', task_ids: 'text[]', credential_id: 'text' },
+  ...{ remote_address: 'text', user_agent: 'text' },
   ...{ upstream: 'text', tool: 'text', method: 'text', path: 'text', decision: 'text' },
   ...{ code: 'text', stale: 'boolean', outcome: 'text', kill_id: 'text', bytes_in: 'bigint' },
   ...{ bytes_out: 'bigint', status: 'integer', trace_id: 'text', span_id: 'text' },

@@ -22,6 +22,7 @@ function callBody(more: Partial<Call> = {}): Call {
     ],
     initiator: { id: newId('initiator'), subject: 'alice@example.com', issuer: null },
     ...{ service_id: null, task_ids: [], credential_id: newId('credential') },
+    ...{ remote_address: null, user_agent: null },
     ...{ upstream: 'files', tool: 'files/read', method: null, path: null },
     ...{ decision: 'allow', code: null, outcome: 'completed', kill_id: null, status: 200 },
     ...{ bytes_in: 10, bytes_out: 20, trace_id: null, span_id: null },

@@ -32,7 +32,8 @@ export function refusal(code: DenyCode, stale: boolean, denial?: Denial): Denied
 
 /**
  * The decision about one call, in the order that the protocol fixes: token, then kills and suspensions (which hold
- * without a lease too), then the lease at this moment, then the scope. `verified` is `null` for a bad token.
+ * without a lease too), then the lease at this moment, then the scope. `verified` is `null` for a bad token, or under
+ * `policy: observe` what stands for a caller without one.
  */
 export function decide(
   verified: VerifiedToken | null,
@@ -43,6 +44,8 @@ export function decide(
   const stale = standing !== 'fresh';
   if (verified === null) return refusal('invalid_token', stale);
   const refused = refusalOf(verified, context, view, standing);
+  if (refused?.code === 'insufficient_scope' && context.policy === 'observe')
+    return { wouldDeny: refused.code, ...allowed(verified, stale) };
   // Who was refused, for the record of the call.
   return refused === null ? allowed(verified, stale) : { ...refused, caller: verified.caller };
 }

@@ -31,6 +31,7 @@ import {
   type Logger,
   type SeenCall,
 } from './types';
+import { unknownCaller } from './unknown-caller';
 import type { VerifiedToken } from './verified-token';
 import { within } from './within';
 
@@ -72,6 +73,7 @@ export class EnforcementPoint {
   private readonly driver: Driver;
   private readonly access: AccessKeeper;
   private readonly calls: CallRecorder;
+  private readonly unknown: VerifiedToken;
   private staleAdmissions = 0;
   private closing: Promise<void> | null = null;
 
@@ -85,6 +87,7 @@ export class EnforcementPoint {
     const { mode, abort, logger, audience, name } = settings;
     const { id: ep, tenant, issuer } = enrolled;
     const timers = systemTimers;
+    this.unknown = unknownCaller(tenant);
     this.machine = new Machine({
       tenant,
       ep,
@@ -347,8 +350,10 @@ export class EnforcementPoint {
       this.verifier.recall(token, now) ?? (await this.verifier.verify(token, now)) ?? null;
     // From here on in one synchronous step: no kill can fall between the decision and the admission.
     const decision = this.counted(this.decideNow(verified, context));
-    if (decision.decision === 'deny' || verified === null) return decision as Denied;
-    return { ...decision, call: this.inFlight.admit(verified, context, kind) };
+    if (decision.decision === 'deny') return decision;
+    const isKnown = verified !== null && decision.caller === verified.caller;
+    const admitted = isKnown ? verified : this.unknown;
+    return { ...decision, call: this.inFlight.admit(admitted, context, kind) };
   }
 
   /** After a signature check, which took time: is the token still good, and what stands now? */
@@ -361,7 +366,8 @@ export class EnforcementPoint {
   private decideAt(at: Instant, verified: VerifiedToken | null, context: CallContext): Decision {
     const standing = this.machine.standing(at);
     if (standing !== 'fresh') this.driver.wake();
-    return decide(verified, context, this.machine.view, this.closing === null ? standing : 'dark');
+    const caller = verified ?? (context.policy === 'observe' ? this.unknown : null);
+    return decide(caller, context, this.machine.view, this.closing === null ? standing : 'dark');
   }
 
   private counted(decision: Decision): Decision {

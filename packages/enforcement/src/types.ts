@@ -16,6 +16,11 @@ export interface CallContext {
   effect?: Effect | undefined;
   /** Refused, held and in the end cut without a lease, also where the enforcement point is best_effort. */
   mode?: 'strict' | undefined;
+  /**
+   * `observe`: a caller without a valid token and a call without its scope are let through, and `wouldDeny` says so. Kills,
+   * suspensions and the lease hold as they do otherwise.
+   */
+  policy?: 'observe' | undefined;
 }
 
 export type DenyCode =
@@ -26,7 +31,10 @@ export type DenyCode =
   | 'enforcement_stale'
   | 'insufficient_scope';
 
-/** Who makes the call, from the token's lineage alone. */
+/**
+ * Who makes the call, from the token's lineage alone. Under `policy: observe` a caller without a valid token has empty ids
+ * and an empty chain.
+ */
 export interface Caller {
   readonly agentId: string;
   readonly credentialId: string;
@@ -48,6 +56,8 @@ export interface Allowed {
   /** Decided without a valid lease (best_effort only). */
   readonly stale: boolean;
   readonly caller: Caller;
+  /** Let through only because the policy observes: what it would have been refused with. */
+  readonly wouldDeny?: 'invalid_token' | 'insufficient_scope' | undefined;
 }
 
 export interface Denied {

@@ -1,12 +1,13 @@
 import { CheckRequest, isScope, ProblemError, type CheckReply } from '@sever/protocol';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { Recorder } from './calls/call-log';
 import { recordDecision } from './calls/record-decision';
 import type { CallContext, Decision, Enforcer } from './enforcer';
 import { parseStrictJson } from './json/strict-json';
 import type { Metrics } from './metrics';
 
-/** Whether calls of this tool are strict by themselves. */
-export type ModeOf = (tool: string | undefined) => Pick<CallContext, 'mode'>;
+/** Whether calls of this tool are strict by themselves, and whether they are only observed. */
+export type ModeOf = (tool: string | undefined) => Pick<CallContext, 'mode' | 'policy'>;
 
 /** A token of the longest accepted length, a tool, a scope, and room for JSON around them. */
 const BODY_BYTES = 32 * 1_024;
@@ -17,6 +18,7 @@ export function registerCheck(
   enforcer: Enforcer,
   metrics: Metrics,
   modeOf: ModeOf = () => ({}),
+  recorder: Recorder = enforcer,
 ): void {
   // The decision must be about the token and the tool that whoever reads this body next also sees.
   app.removeContentTypeParser('application/json');
@@ -31,7 +33,7 @@ export function registerCheck(
     const context = { tool, scope, ...modeOf(tool) };
     const decision = await enforcer.check(token, context);
     metrics.decided(decision);
-    recordDecision(enforcer, decision, {
+    recordDecision(recorder, decision, {
       context,
       startedAt,
       headers: request.raw.headersDistinct,
@@ -57,7 +59,10 @@ function parse(body: unknown): CheckRequest {
 }
 
 function replyOf(decision: Decision): CheckReply {
-  if (decision.decision === 'allow') return { decision: 'allow', stale: decision.stale };
+  if (decision.decision === 'allow') {
+    const { stale, wouldDeny } = decision;
+    return { decision: 'allow', stale, ...(wouldDeny !== undefined && { would_deny: wouldDeny }) };
+  }
   const { code, reason, killId, terminal, stale } = decision;
   return {
     decision: 'deny',

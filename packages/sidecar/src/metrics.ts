@@ -10,6 +10,12 @@ export class Metrics {
     labelNames: ['code'] as const,
     registers: [this.registry],
   });
+  private readonly wouldDeny = new Counter({
+    name: 'sever_sidecar_would_deny_total',
+    help: 'Calls let through because their upstream is only observed, by the code that would have refused them',
+    labelNames: ['code'] as const,
+    registers: [this.registry],
+  });
   private readonly stale = new Counter({
     name: 'sever_sidecar_stale_admissions_total',
     help: 'Calls let through without a valid lease (best_effort)',
@@ -94,7 +100,9 @@ export class Metrics {
 
   decided(decision: Decision): void {
     this.decisions.inc({ code: decision.decision === 'allow' ? 'allow' : decision.code });
-    if (decision.decision === 'allow' && decision.stale) this.stale.inc();
+    if (decision.decision === 'deny') return;
+    if (decision.stale) this.stale.inc();
+    if (decision.wouldDeny !== undefined) this.wouldDeny.inc({ code: decision.wouldDeny });
   }
 
   halted(outcome: string): void {

@@ -1,6 +1,8 @@
 import type { Logger } from '@sever/enforcement';
 import { fastify, type FastifyInstance } from 'fastify';
 import type { Dispatcher } from 'undici';
+import { CallLog } from './calls/call-log';
+import { Ungoverned } from './calls/ungoverned';
 import { registerCheck } from './check-route';
 import { Decider } from './decisions/decider';
 import { GrpcDecisions } from './decisions/grpc-decisions';
@@ -65,6 +67,8 @@ export class Sidecar {
     settings: Reloaded,
   ) {
     const { enforcer, logger } = parts;
+    const ungoverned = new Ungoverned();
+    const recorder = new CallLog(enforcer, ungoverned);
     const { exchanges } = this;
     const metrics = new Metrics(enforcer);
     this.metrics = metrics;
@@ -72,12 +76,12 @@ export class Sidecar {
     const limits = { ...DEFAULT_LIMITS, ...parts.limits };
     this.served = new ServedUpstreams(
       settings.upstreams,
-      { enforcer, metrics, logger, limits, records: settings.records },
+      { enforcer, recorder, metrics, logger, limits, records: settings.records },
       parts.connect ?? ((upstream) => connectionsTo(upstream)),
     );
     const { served } = this;
     const isStopping = (): boolean => this.closing !== undefined;
-    this.decider = new Decider({ enforcer, metrics, isStopping });
+    this.decider = new Decider({ enforcer, recorder, metrics, isStopping });
     const decisions = new HttpDecisions({
       decider: this.decider,
       find: (name) => decided(served).find((upstream) => upstream.name === name),
@@ -90,11 +94,11 @@ export class Sidecar {
     });
     const { app } = this;
     answerWithProblems(app, logger, served);
-    registerCheck(app, enforcer, metrics, (tool) => this.modeOf(tool));
+    registerCheck(app, enforcer, metrics, (tool) => this.modeOf(tool), recorder);
     registerHalt(app, { enforcer, metrics, logger });
     enforcer.onAlarm(({ kind }) => metrics.alarmed(kind));
     registerMetadata(app, enforcer, served);
-    registerStatus(app, { enforcer, metrics, served, isStopping });
+    registerStatus(app, { enforcer, metrics, served, ungoverned, isStopping });
     this.mcp = new McpFront(app, { find: (name) => routeTo(served, 'mcp', name), exchanges });
   }
 

@@ -1,5 +1,6 @@
 import { problem, type SidecarState } from '@sever/protocol';
 import type { FastifyInstance } from 'fastify';
+import type { Ungoverned } from './calls/ungoverned';
 import type { Enforcer } from './enforcer';
 import type { Metrics } from './metrics';
 import { sendProblem } from './problem-reply';
@@ -10,6 +11,7 @@ export interface StatusParts {
   readonly enforcer: Enforcer;
   readonly metrics: Metrics;
   readonly served: Pick<ServedUpstreams, 'all'>;
+  readonly ungoverned: Pick<Ungoverned, 'list'>;
   isStopping(): boolean;
 }
 
@@ -26,7 +28,10 @@ export function registerStatus(app: FastifyInstance, parts: StatusParts): void {
     if (!ready) return sendProblem(reply, problem('enforcement_stale', 'There is no valid lease'));
     return reply.send({ status: 'ready' });
   });
-  app.get('/state', (): SidecarState => stateOf(enforcer, served));
+  app.get('/state', (): SidecarState => ({
+    ...stateOf(enforcer, served),
+    ungoverned: parts.ungoverned.list(),
+  }));
   app.get('/metrics', async (_request, reply) =>
     reply.type(metrics.registry.contentType).send(await metrics.registry.metrics()),
   );

@@ -12,6 +12,7 @@ import { HaltKeys1000000000012 } from './0012-halt-keys';
 import { Drills1000000000013 } from './0013-drills';
 import { StaleAdmissions1000000000014 } from './0014-stale-admissions';
 import { Calls1000000000015 } from './0015-calls';
+import { UnknownCallers1000000000016 } from './0016-unknown-callers';
 
 export const MIGRATIONS = [
   TenantsAndAccess1000000000001,
@@ -28,4 +29,5 @@ export const MIGRATIONS = [
   Drills1000000000013,
   StaleAdmissions1000000000014,
   Calls1000000000015,
+  UnknownCallers1000000000016,
 ];

@@ -34,7 +34,7 @@ export function addCallsCommand(program: Command, io: CliIo): void {
     .option('--tool <tool>', '<upstream>/<name>')
     .option('--upstream <name>', 'whatever the tool')
     .option('--trace <id>', 'W3C trace id, 32 hexadecimal digits')
-    .option('--decision <decision>', 'allow or deny')
+    .option('--decision <decision>', 'allow, deny or would_deny')
     .option('--kill <kill>', 'what this order has refused or cut, kil_…')
     .option('--since <time>', 'not before, such as 2026-05-01T12:00:00Z')
     .option('--until <time>', 'before')
@@ -78,11 +78,22 @@ function callTable(calls: readonly Call[]): string {
     calls.map((call) => [
       moment(call.started_at),
       shortText(call.tool ?? `${call.method ?? ''} ${call.upstream ?? ''}${call.path ?? ''}`, 48),
-      call.code === null ? call.outcome : `${call.outcome} (${terminalText(call.code)})`,
+      call.code === null
+        ? call.outcome
+        : `${call.outcome} (${call.decision === 'would_deny' ? 'would be ' : ''}${terminalText(call.code)})`,
       duration(call.duration_ms),
-      terminalText(call.agent.id),
-      call.chain.length < 2 ? '(itself)' : terminalText(call.chain[0]?.id ?? ''),
-      shortText(call.initiator.subject ?? call.initiator.id, 40),
+      terminalText(call.agent?.id ?? unknownCaller(call)),
+      call.agent === null
+        ? ''
+        : call.chain.length < 2
+          ? '(itself)'
+          : terminalText(call.chain[0]?.id ?? ''),
+      shortText(call.initiator?.subject ?? call.initiator?.id ?? '', 40),
     ]),
   );
+}
+
+/** Nobody that is known: what there is to look for it by. */
+function unknownCaller({ remote_address: address, user_agent: program }: Call): string {
+  return `(unknown: ${[address, program].filter((part) => part !== null).join(' ')})`;
 }

@@ -1,4 +1,10 @@
-import { MAX_CALL_ARGUMENTS, MAX_CALL_PATH, newId, type CallRecord } from '@sever/protocol';
+import {
+  MAX_CALL_ARGUMENTS,
+  MAX_CALL_PATH,
+  MAX_USER_AGENT,
+  newId,
+  type CallRecord,
+} from '@sever/protocol';
 import type { SeenCall } from './seen-call';
 
 /** What no database takes in a text: NUL, and half of a surrogate pair. */
@@ -6,20 +12,26 @@ import type { SeenCall } from './seen-call';
 const UNSTORABLE = /[\u0000\p{Cs}]/gu;
 const MAX_TOOL = 320;
 const MAX_UPSTREAM = 64;
+const MAX_ADDRESS = 64;
 
 /** The record of a call. Whatever an agent wrote into names and paths is cut to what a record may hold. */
 export function recordOf(call: SeenCall): CallRecord {
   const { caller } = call;
   const { serviceId, chain, taskIds } = caller;
+  const isKnown = chain.length > 0;
   return {
     id: newId('call'),
     started_at: Math.max(0, Math.round(call.startedAt)),
     duration_ms: Math.max(0, Math.round(call.durationMs * 1_000) / 1_000),
     chain: [...chain],
-    initiator: caller.initiatorId,
+    ...(isKnown
+      ? { initiator: caller.initiatorId, credential: caller.credentialId }
+      : {
+          ...optional('remote_address', text(call.remoteAddress, MAX_ADDRESS)),
+          ...optional('user_agent', text(call.userAgent, MAX_USER_AGENT)),
+        }),
     ...(serviceId !== undefined && { service: serviceId }),
     tasks: [...taskIds],
-    credential: caller.credentialId,
     ...optional('upstream', text(call.upstream, MAX_UPSTREAM)),
     ...optional('tool', text(call.tool, MAX_TOOL)),
     ...optional('method', call.method),

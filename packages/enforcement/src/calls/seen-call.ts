@@ -1,9 +1,12 @@
-import type { CallOutcome } from '@sever/protocol';
+import type { CallDecision, CallOutcome } from '@sever/protocol';
 import type { Caller } from '../types';
 
 /** One call as whoever carried it out has seen it. */
 export interface SeenCall {
   readonly caller: Caller;
+  /** Recorded of a caller that is not known: its address, and what it says of its program. */
+  readonly remoteAddress?: string | undefined;
+  readonly userAgent?: string | undefined;
   /** Milliseconds since the Unix epoch: what `EnforcementPoint.now()` said when it began. */
   readonly startedAt: number;
   readonly durationMs: number;
@@ -13,8 +16,8 @@ export interface SeenCall {
   /** Of HTTP; with `path`, whose query is left out of the record. */
   readonly method?: string | undefined;
   readonly path?: string | undefined;
-  readonly decision: 'allow' | 'deny';
-  /** Why it was refused or cut: a code of a problem. */
+  readonly decision: CallDecision;
+  /** Why it was refused, would have been, or was cut: a code of a problem. */
   readonly code?: string | undefined;
   /** Decided without a valid lease. */
   readonly stale: boolean;

@@ -22,6 +22,12 @@ export const MAX_CALL_BATCH = 500;
 export const MAX_CALL_ARGUMENTS = 16_384;
 /** Of a path; a longer one is recorded cut. */
 export const MAX_CALL_PATH = 2_048;
+/** Of what an unknown caller says of its program; more is recorded cut. */
+export const MAX_USER_AGENT = 128;
+
+/** `would_deny`: let through where the policy only observes; `code` says why it would have been refused. */
+export const CALL_DECISIONS = ['allow', 'deny', 'would_deny'] as const;
+export type CallDecision = (typeof CALL_DECISIONS)[number];
 
 /** Postgres stores neither NUL nor half of a surrogate pair. */
 // eslint-disable-next-line no-control-regex -- the one character that it is about
@@ -41,7 +47,8 @@ export const SpanId = z.string().regex(/^(?!0{16})[0-9a-f]{16}$/);
 
 /**
  * One call at a boundary: who, for whom, which tool, what was decided and why, how long. Who it was comes from the lineage of
- * a token that was verified. The id is made where the call was seen, so that a record told twice is kept once.
+ * a token that was verified; a caller without one has an empty chain, and is known by where it called from alone. The id is
+ * made where the call was seen, so that a record told twice is kept once.
  */
 export const CallRecord = z.object({
   id: z.string().regex(idPattern('call')),
@@ -49,11 +56,14 @@ export const CallRecord = z.object({
   started_at: Millis,
   duration_ms: z.number().nonnegative().max(Number.MAX_SAFE_INTEGER),
   /** Ids of the agents of the lineage, the root first; the last one made the call. */
-  chain: z.array(Token).min(1).max(128),
-  initiator: Token,
+  chain: z.array(Token).max(128),
+  initiator: Token.optional(),
   service: Token.optional(),
   tasks: z.array(Token).max(128),
-  credential: Token,
+  credential: Token.optional(),
+  /** Of a caller that is not known: its address, and what it says of its program. */
+  remote_address: text(64).optional(),
+  user_agent: text(MAX_USER_AGENT).optional(),
   upstream: text(64).optional(),
   /** `<upstream>/<name>` */
   tool: text(320).optional(),
@@ -63,8 +73,8 @@ export const CallRecord = z.object({
     .optional(),
   /** Without the query. */
   path: text(MAX_CALL_PATH).optional(),
-  decision: z.enum(['allow', 'deny']),
-  /** Why it was refused or cut. */
+  decision: z.enum(CALL_DECISIONS),
+  /** Why it was refused, would have been, or was cut. */
   code: z
     .string()
     .regex(/^[a-z_]{1,64}$/)

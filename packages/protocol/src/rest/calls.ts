@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { CALL_OUTCOMES, TraceId } from '../messages/call';
+import { CALL_DECISIONS, CALL_OUTCOMES, TraceId } from '../messages/call';
 import { Id, ListOf, ListQuery, Timestamp } from './common';
 
 /** `GET /v1/calls`, newest first. Several conditions narrow each other down. */
@@ -15,7 +15,7 @@ export const CallQuery = ListQuery.extend({
   tool: z.string().min(1).max(320).optional(),
   upstream: z.string().min(1).max(64).optional(),
   trace_id: TraceId.optional(),
-  decision: z.enum(['allow', 'deny']).optional(),
+  decision: z.enum(CALL_DECISIONS).optional(),
   /** What this order has refused or cut. */
   kill_id: Id('kill').optional(),
   since: Timestamp.optional(),
@@ -34,22 +34,27 @@ export const Call = z.object({
   started_at: Timestamp,
   duration_ms: z.number(),
   enforcement_point: Named,
-  agent: Named,
+  /** `null`: nobody that is known; then the address and the program tell where to look. */
+  agent: Named.nullable(),
   /** From the root to the agent itself. */
   chain: z.array(Named),
-  initiator: z.object({
-    id: z.string(),
-    subject: z.string().nullable(),
-    issuer: z.string().nullable(),
-  }),
+  initiator: z
+    .object({
+      id: z.string(),
+      subject: z.string().nullable(),
+      issuer: z.string().nullable(),
+    })
+    .nullable(),
   service_id: z.string().nullable(),
   task_ids: z.array(z.string()),
-  credential_id: z.string(),
+  credential_id: z.string().nullable(),
+  remote_address: z.string().nullable(),
+  user_agent: z.string().nullable(),
   upstream: z.string().nullable(),
   tool: z.string().nullable(),
   method: z.string().nullable(),
   path: z.string().nullable(),
-  decision: z.enum(['allow', 'deny']),
+  decision: z.enum(CALL_DECISIONS),
   code: z.string().nullable(),
   stale: z.boolean(),
   outcome: z.enum(CALL_OUTCOMES),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { EpMode } from '../messages/common';
+import { Timestamp } from './common';
 
 /** `POST /check` of a sidecar. `tool` is `<upstream>/<name>`. */
 export const CheckRequest = z.strictObject({
@@ -10,7 +11,12 @@ export const CheckRequest = z.strictObject({
 export type CheckRequest = z.infer<typeof CheckRequest>;
 
 export const CheckReply = z.discriminatedUnion('decision', [
-  z.object({ decision: z.literal('allow'), stale: z.boolean() }),
+  z.object({
+    decision: z.literal('allow'),
+    stale: z.boolean(),
+    /** Let through because the upstream is only observed: the code with which it would have been refused. */
+    would_deny: z.string().optional(),
+  }),
   z.object({
     decision: z.literal('deny'),
     code: z.string(),
@@ -72,6 +78,20 @@ export const SidecarState = z.object({
       spooled: z.number().int(),
       dropped: z.record(z.string(), z.number().int()),
     })
+    .optional(),
+  /** Who calls what is only observed and would be refused; at most 1,000, those that called last. */
+  ungoverned: z
+    .array(
+      z.object({
+        upstream: z.string(),
+        /** `agt_…`, or the address and the program of a caller that is not known. */
+        caller: z.string(),
+        code: z.string(),
+        calls: z.number().int(),
+        first_at: Timestamp,
+        last_at: Timestamp,
+      }),
+    )
     .optional(),
   upstreams: z.array(z.object({ name: z.string(), kind: z.string(), url: z.string() })),
 });

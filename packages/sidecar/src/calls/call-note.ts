@@ -12,7 +12,7 @@ type Ending = Pick<SeenCall, 'outcome'> & Partial<Pick<SeenCall, 'code' | 'killI
 
 /**
  * What is known of one exchange so far, for the record of it. The record is made once, at the end, and only of an exchange
- * whose token was one: who else would it be about?
+ * whose token was one, or of one that is only observed: who else would it be about?
  */
 export class CallNote {
   /** Bytes of bodies: what the caller sent, and what it got. */
@@ -68,18 +68,27 @@ export class CallNote {
     this.isRecorded = true;
     this.describe();
     const { traceId, spanId } = traceOf(request);
-    const isRefused = outcome === 'refused';
+    const wouldDeny = decision.decision === 'allow' ? decision.wouldDeny : undefined;
+    const letThrough = wouldDeny === undefined ? 'allow' : 'would_deny';
     this.enforcer.record({
       ...{ caller: decision.caller, startedAt: this.startedAt, traceId, spanId, upstream },
       durationMs: performance.now() - this.startedMono,
       ...(context.tool === undefined
         ? { method: request.method, path: request.url }
         : { tool: context.tool }),
-      ...{ decision: isRefused ? 'deny' : 'allow', stale: decision.stale, outcome, code, killId },
+      decision: outcome === 'refused' ? 'deny' : letThrough,
+      ...{ stale: decision.stale, outcome, code: code ?? wouldDeny, killId },
+      ...(decision.caller.agentId === '' && this.whereFrom()),
       status: status ?? this.status,
       ...{ bytesIn: this.bytesIn || this.received(), bytesOut: this.bytesOut },
       ...this.described,
     });
+  }
+
+  /** All there is to find a caller by that nobody knows. */
+  private whereFrom(): Partial<SeenCall> {
+    const { socket, headers } = this.request;
+    return { remoteAddress: socket.remoteAddress, userAgent: headers['user-agent'] };
   }
 
   private describe(): void {

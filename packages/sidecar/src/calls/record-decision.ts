@@ -1,4 +1,4 @@
-import type { CallContext, Decision } from '@sever/enforcement';
+import type { CallContext, Decision, SeenCall } from '@sever/enforcement';
 import type { Enforcer } from '../enforcer';
 import { givenTrace } from './trace-context';
 
@@ -31,9 +31,18 @@ export function recordDecision(
       ? { method: method ?? http?.[1], path: path ?? http?.[3] }
       : { tool: named }),
     ...{ traceId: trace?.traceId, spanId: trace?.spanId, stale: decision.stale },
-    decision: decision.decision,
+    ...(caller.agentId === '' && saidOfItself(headers)),
     ...(decision.decision === 'allow'
-      ? { outcome: 'decided' }
-      : { outcome: 'refused', code: decision.code, killId: decision.killId }),
+      ? {
+          decision: decision.wouldDeny === undefined ? 'allow' : 'would_deny',
+          ...{ code: decision.wouldDeny, outcome: 'decided' },
+        }
+      : { decision: 'deny', outcome: 'refused', code: decision.code, killId: decision.killId }),
   });
+}
+
+/** Where the proxy says that a caller is which nobody knows, and what program it says it is. Nobody vouches for either. */
+function saidOfItself(headers: DecidedCall['headers']): Partial<SeenCall> {
+  const from = headers['x-forwarded-for']?.at(-1)?.split(',').at(-1)?.trim();
+  return { remoteAddress: from, userAgent: headers['user-agent']?.[0] };
 }

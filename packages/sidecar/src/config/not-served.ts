@@ -8,12 +8,6 @@ export interface Fault {
 const LATER = 'is not served by this version; leave it out';
 
 /** Keys whose shape is settled and whose behaviour is not built: a file must not promise what nothing keeps. */
-export function notServed({ accept, upstreams = [] }: WrittenSidecarFile): Fault[] {
-  return [
-    ...(accept === undefined ? [] : [{ path: ['accept'], says: LATER }]),
-    ...upstreams.flatMap((upstream, at): Fault[] => {
-      const refuse = (key: string): Fault => ({ path: ['upstreams', at, key], says: LATER });
-      return [...(upstream.policy === 'observe' ? [refuse('policy')] : [])];
-    }),
-  ];
+export function notServed({ accept }: WrittenSidecarFile): Fault[] {
+  return accept === undefined ? [] : [{ path: ['accept'], says: LATER }];
 }

@@ -2,16 +2,19 @@ import type { CallContext } from '@sever/enforcement';
 import { ruleFor, type Upstream, type UpstreamMode } from './upstream';
 
 /**
- * Whether calls of an upstream, or of one thing that it serves, are strict by themselves.
+ * Whether calls of an upstream, or of one thing that it serves, are strict by themselves, and whether they are only observed.
  *
  * @param names of that thing, as `ruleFor` takes them
  */
 export function strictness(
-  upstream: Pick<Upstream, 'mode' | 'tools'>,
+  upstream: Pick<Upstream, 'mode' | 'tools' | 'policy'>,
   ...names: readonly string[]
-): Pick<CallContext, 'mode'> {
+): Pick<CallContext, 'mode' | 'policy'> {
   const mode = ruleFor(upstream, ...names)?.mode ?? upstream.mode;
-  return mode === 'strict' ? { mode } : {};
+  return {
+    ...(mode === 'strict' && { mode }),
+    ...(upstream.policy === 'observe' && { policy: 'observe' as const }),
+  };
 }
 
 /** What the enforcement point reports: a kill is contained only by the weakest of what it stands before. */

@@ -1,11 +1,13 @@
 import type { Admission, CallContext } from '@sever/enforcement';
 import { problem, ProblemError, type Problem } from '@sever/protocol';
+import type { Recorder } from '../calls/call-log';
 import { recordDecision } from '../calls/record-decision';
 import type { Enforcer } from '../enforcer';
 import { agentToken } from '../http/agent-token';
 import { contextOf } from '../http/call-context';
-import { holdsToken, readTarget } from '../http/request-target';
+import { readTarget } from '../http/request-target';
 import type { Metrics } from '../metrics';
+import { carries, withheldFrom } from '../relay/withheld';
 import { NO_TOKEN, refusal, refusalOf, STOPPING, type Refusal } from '../refusal';
 import type { Upstream } from '../sidecar-file';
 import type { OriginalRequest } from './original-request';
@@ -16,6 +18,8 @@ const DEFAULT_BOUND_MS = 60_000;
 
 export interface DeciderParts {
   readonly enforcer: Enforcer;
+  /** Default the enforcer. */
+  readonly recorder?: Recorder | undefined;
   readonly metrics: Metrics;
   readonly isStopping: () => boolean;
 }
@@ -40,7 +44,7 @@ export class Decider {
   /** Never rejects: whatever cannot be decided is refused. */
   async decide(upstream: Upstream, request: OriginalRequest): Promise<Verdict> {
     try {
-      return this.verdict(upstream, await this.admit(upstream, request));
+      return this.verdict(upstream, request, await this.admit(upstream, request));
     } catch (error) {
       if (error instanceof ProblemError) return this.refused(error.toProblem());
       return this.refused(problem('internal', 'The sidecar failed; its log says why'));
@@ -53,16 +57,18 @@ export class Decider {
   }
 
   private async admit(upstream: Upstream, request: OriginalRequest): Promise<Admission> {
-    const { enforcer, metrics, isStopping } = this.parts;
+    const { enforcer, recorder = enforcer, metrics, isStopping } = this.parts;
     const startedAt = enforcer.now();
     if (isStopping()) throw new ProblemError('unavailable', STOPPING.detail);
-    const token = agentToken({ headersDistinct: request.headers }, tokenHeaders(upstream));
+    const token = tokenIn(upstream, request);
     const context = contextAsked(upstream, request, token);
     const admission =
-      token === undefined ? NO_TOKEN : await enforcer.admit(token, context, 'let_through');
+      token === '' && upstream.policy !== 'observe'
+        ? NO_TOKEN
+        : await enforcer.admit(token, context, 'let_through');
     metrics.decided(admission);
     const { headers } = request;
-    recordDecision(enforcer, admission, { context, startedAt, headers });
+    recordDecision(recorder, admission, { context, startedAt, headers });
     if (admission.decision === 'allow') {
       const { call } = admission;
       setTimeout(() => call.finish(), upstream.maxStreamMs ?? DEFAULT_BOUND_MS).unref();
@@ -70,7 +76,7 @@ export class Decider {
     return admission;
   }
 
-  private verdict(upstream: Upstream, admission: Admission): Verdict {
+  private verdict(upstream: Upstream, request: OriginalRequest, admission: Admission): Verdict {
     if (admission.decision === 'deny') return this.said(refusalOf(admission));
     const { caller, stale } = admission;
     const said = this.said(null);
@@ -78,11 +84,12 @@ export class Decider {
       ...said,
       headers: { ...said.headers, ...(stale && { 'sever-stale': 'true' }) },
       identity: {
-        'sever-agent': caller.agentId,
-        'sever-initiator': caller.initiatorId,
-        'sever-credential': caller.credentialId,
+        // Said in any case, so that nobody says it of himself.
+        'sever-agent': caller.agentId || 'unknown',
+        'sever-initiator': caller.initiatorId || 'unknown',
+        'sever-credential': caller.credentialId || 'unknown',
       },
-      remove: tokenHeaders(upstream),
+      remove: leavesToken(upstream, request) ? [] : tokenHeaders(upstream),
     };
   }
 
@@ -106,15 +113,29 @@ function tokenHeaders({ tokenFrom }: Upstream) {
   return tokenFrom ?? (['authorization'] as const);
 }
 
+/** Empty: none, or several. */
+function tokenIn(upstream: Upstream, { headers }: OriginalRequest): string {
+  return agentToken({ headersDistinct: headers }, tokenHeaders(upstream)) ?? '';
+}
+
+/** Only observed, and with nothing of ours in it: the upstream takes from its callers what it has always taken. */
+function leavesToken(upstream: Upstream, request: OriginalRequest): boolean {
+  const given = tokenHeaders(upstream).flatMap((name) => request.headers[name] ?? []);
+  const withheld = withheldFrom(upstream, tokenIn(upstream, request));
+  return (
+    withheld === '' && upstream.policy === 'observe' && !given.some((value) => carries(value, ''))
+  );
+}
+
 function contextAsked(
   upstream: Upstream,
   { method, target }: OriginalRequest,
-  token: string | undefined,
+  token: string,
 ): CallContext {
   if (!METHOD.test(method)) {
     throw new ProblemError('method_not_allowed', 'The method is none that is passed on');
   }
-  if (token !== undefined && holdsToken(target, token)) {
+  if (carries(target, withheldFrom(upstream, token))) {
     throw new ProblemError('bad_request', 'A token has no place in a URL; send it as a header');
   }
   const { path } = readTarget(`/${upstream.name}${target}`, upstream.name);

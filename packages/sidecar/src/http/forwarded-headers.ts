@@ -1,8 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import { toUpstream, withCredential } from '../relay/headers';
+import { carries, withheldFrom } from '../relay/withheld';
 import type { Upstream } from '../sidecar-file';
 import { TOKEN_HEADERS } from '../sidecar-file';
-import { holdsToken } from './request-target';
 
 /** With these some servers take another method, path, host or sender for true than the request line and the socket say. */
 const OVERRIDES = new Set([
@@ -27,12 +27,13 @@ export function forwardedHeaders(
   token: string,
   upstream: Upstream,
 ): Record<string, string | string[]> {
-  const headers = toUpstream(request, token);
+  const withheld = withheldFrom(upstream, token);
+  const headers = toUpstream(request, withheld);
   for (const [name, values] of Object.entries(headers)) {
     const plain = name.replaceAll('_', '-');
     const overrides = OVERRIDES.has(plain) || plain.startsWith('x-forwarded-');
     const disguised = plain !== name && FRAMING.has(plain);
-    const holds = [values].flat().some((value) => holdsToken(value, token));
+    const holds = [values].flat().some((value) => carries(value, withheld));
     if (overrides || disguised || holds) delete headers[name];
   }
   return withCredential(headers, upstream);

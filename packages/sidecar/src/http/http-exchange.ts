@@ -5,13 +5,14 @@ import { Exchange, type ExchangeParts } from '../relay/exchange';
 import { HoldGate } from '../relay/hold-gate';
 import type { RefusalForm } from '../relay/refusal-form';
 import { sendUpstream } from '../relay/upstream-request';
+import { carries, withheldFrom } from '../relay/withheld';
 import type { UrlUpstream } from '../sidecar-file';
 import { agentToken } from './agent-token';
 import { contextOf } from './call-context';
 import { forwardedHeaders } from './forwarded-headers';
 import { HTTP_REFUSAL_FORM } from './http-refusal-form';
 import { baseOf, ownLocation } from './own-location';
-import { holdsToken, readTarget, type RequestTarget } from './request-target';
+import { readTarget, type RequestTarget } from './request-target';
 import { hasBody, uploadOf } from './upload';
 
 /** A method that a scope can name. TRACE would show the agent the upstream's credential; CONNECT is a tunnel. */
@@ -71,7 +72,7 @@ export class HttpExchange extends Exchange {
   protected target(token: string): RequestTarget {
     const url = this.request.url ?? '';
     // The upstream would see it, and log it.
-    if (holdsToken(url, token)) {
+    if (carries(url, withheldFrom(this.upstream, token))) {
       throw new ProblemError('bad_request', 'A token has no place in a URL; send it as a header');
     }
     return readTarget(url, this.upstream.name);

@@ -40,6 +40,7 @@ export class AgentView {
   /** A template is shown to whoever may read anything that it can become. */
   private async mayExpand(template: string): Promise<boolean> {
     const called: Called = { kind: 'resource', name: template };
+    if (this.parts.effects.terms(called).policy === 'observe') return await this.may(called);
     const plain = { ...called, name: template.split('{', 1)[0] ?? '' };
     const least = `tool:${this.parts.upstream}/${boundaryName(plain)}`;
     for (const scope of this.admitted.caller.scopes) {

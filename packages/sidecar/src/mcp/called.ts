@@ -22,7 +22,7 @@ export function boundaryName({ kind, name }: Called): string {
 export function contextOf(
   upstream: string,
   called: Called,
-  rest: Pick<CallContext, 'effect' | 'mode'>,
+  rest: Pick<CallContext, 'effect' | 'mode' | 'policy'>,
 ): CallContext {
   return { tool: `${upstream}/${boundaryName(called)}`, upstream, ...rest };
 }

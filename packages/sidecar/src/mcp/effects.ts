@@ -14,7 +14,9 @@ const REMEMBERED = 10_000;
 export class Effects {
   private readonly readOnly = new Map<string, boolean>();
 
-  constructor(private readonly upstream: Pick<Upstream, 'mode' | 'tools' | 'trustHints'>) {}
+  constructor(
+    private readonly upstream: Pick<Upstream, 'mode' | 'policy' | 'tools' | 'trustHints'>,
+  ) {}
 
   /** A tool as `tools/list` describes it. */
   learn(tool: { readonly name: string; readonly annotations?: unknown }): void {
@@ -27,7 +29,7 @@ export class Effects {
   }
 
   /** What a decision about it also goes by. */
-  terms(called: Called): Pick<CallContext, 'effect' | 'mode'> {
+  terms(called: Called): Pick<CallContext, 'effect' | 'mode' | 'policy'> {
     return { effect: this.of(called), ...strictness(this.upstream, boundaryName(called)) };
   }
 

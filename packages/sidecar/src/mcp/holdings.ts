@@ -13,6 +13,9 @@ export interface HoldingLimits {
   readonly taskMs: number;
 }
 
+/** Callers that nobody knows, where the policy only observes: they cannot be told apart, and each has sessions of its own. */
+const UNKNOWN = 'unknown';
+
 export const HOLDING_LIMITS: HoldingLimits = {
   agents: 10_000,
   sessionsPerAgent: 64,
@@ -133,13 +136,14 @@ export class Holdings {
   /** What was used longest ago goes first, and only from whoever has too much: no agent can push out another's. */
   private keepWithinLimits(holding: Holding): void {
     const { sessionsPerAgent, tasksPerAgent, agents } = this.options.limits;
-    if (holding.sessions.size > sessionsPerAgent) {
+    const isShared = holding === this.byAgent.get(UNKNOWN);
+    if (holding.sessions.size > (isShared ? agents : sessionsPerAgent)) {
       const [oldest] = [...holding.sessions.values()].sort(
         (a, b) => Math.sign(a.open) - Math.sign(b.open) || a.usedAt - b.usedAt,
       );
       if (oldest !== undefined) this.leftBy(holding.leaveSession(oldest), 'crowded');
     }
-    if (holding.tasks.size > tasksPerAgent) {
+    if (holding.tasks.size > (isShared ? agents : tasksPerAgent)) {
       const [oldest] = holding.tasks.values();
       if (oldest !== undefined) {
         holding.tasks.delete(oldest.id);
@@ -194,5 +198,5 @@ export class Holdings {
 }
 
 function keyOf({ tenant, agentId }: Caller): string {
-  return `${tenant} ${agentId}`;
+  return agentId === '' ? UNKNOWN : `${tenant} ${agentId}`;
 }

@@ -11,6 +11,7 @@ import { HoldGate } from '../relay/hold-gate';
 import { readBody } from '../relay/read-body';
 import type { RefusalForm } from '../relay/refusal-form';
 import { bytesOf } from '../relay/upstream-request';
+import { withheldFrom } from '../relay/withheld';
 import type { UrlUpstream } from '../sidecar-file';
 import { AgentView } from './agent-view';
 import { boundaryName, contextOf } from './called';
@@ -137,7 +138,8 @@ export class McpExchange extends Exchange {
   private unread(): CallContext {
     const { name, tools = [] } = this.upstream;
     const isMixed = tools.some(({ mode }) => mode === 'best_effort');
-    return { upstream: name, ...(isMixed ? {} : strictness(this.upstream)) };
+    const { mode, ...rest } = strictness(this.upstream);
+    return { upstream: name, ...rest, ...(!isMixed && mode && { mode }) };
   }
 
   /** Whatever the message is about is admitted, so that an order against any of it cuts the exchange. */
@@ -161,9 +163,9 @@ export class McpExchange extends Exchange {
     }
     const [first, ...others] = contexts;
     if (first === undefined) {
-      const { mode } = strictness(this.upstream);
-      if (mode === this.unread().mode) return upload;
-      return await this.admitAs(token, { upstream: name, mode }, upload);
+      const terms = strictness(this.upstream);
+      if (terms.mode === this.unread().mode) return upload;
+      return await this.admitAs(token, { upstream: name, ...terms }, upload);
     }
     const admitted = await this.admitAs(token, first, upload);
     for (const context of others) await this.admit(token, context);
@@ -191,7 +193,7 @@ export class McpExchange extends Exchange {
   ): Promise<Dispatcher.ResponseData> {
     return await this.parts.server.send({
       method: this.request.method as 'GET' | 'POST' | 'DELETE',
-      headers: toUpstream(this.request, token),
+      headers: toUpstream(this.request, withheldFrom(this.upstream, token)),
       body,
       gate,
       signal: this.signal,

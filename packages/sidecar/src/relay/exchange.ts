@@ -9,6 +9,7 @@ import {
 } from '@sever/enforcement';
 import { problem, ProblemError } from '@sever/protocol';
 import type { Dispatcher } from 'undici';
+import type { Recorder } from '../calls/call-log';
 import { CallNote } from '../calls/call-note';
 import type { Enforcer } from '../enforcer';
 import type { Metrics } from '../metrics';
@@ -32,6 +33,8 @@ export interface ExchangeParts {
   readonly dispatcher: Dispatcher;
   readonly limits: ExchangeLimits;
   readonly logger: Logger;
+  /** Who takes the record of the call; default the enforcer. */
+  readonly recorder?: Recorder | undefined;
   /** What records keep of arguments; default their digest. */
   readonly records?: CallRecording | undefined;
 }
@@ -64,7 +67,8 @@ export abstract class Exchange {
     protected readonly parts: ExchangeParts,
   ) {
     this.agent = new AgentResponse(request, response, parts.limits, this.form());
-    this.note = new CallNote(parts.enforcer, upstream.name, request, parts.records);
+    const { enforcer, recorder = enforcer, records } = parts;
+    this.note = new CallNote(recorder, upstream.name, request, records);
     response.once('close', () => this.stop.abort(new AgentGone()));
   }
 
@@ -76,8 +80,9 @@ export abstract class Exchange {
     try {
       this.signal.throwIfAborted();
       const token = this.token();
-      if (token === undefined) throw await this.refused(NO_TOKEN);
-      await this.relay(token);
+      if (token === undefined && this.upstream.policy !== 'observe')
+        throw await this.refused(NO_TOKEN);
+      await this.relay(token ?? '');
       this.note.ended({ outcome: 'completed' });
     } catch (error) {
       await this.endEarly(this.signal.aborted ? this.signal.reason : error);
@@ -101,7 +106,11 @@ export abstract class Exchange {
   /** How refusals read; it is asked before the constructor of a subclass has run. */
   protected abstract form(): RefusalForm;
 
-  /** Decides, sends and hands on; what it throws becomes the refusal. */
+  /**
+   * Decides, sends and hands on; what it throws becomes the refusal.
+   *
+   * @param token empty where the policy observes and there is none
+   */
   protected abstract relay(token: string): Promise<void>;
 
   /** A refusal is about to be answered: the last moment to learn what its form needs of the request. */

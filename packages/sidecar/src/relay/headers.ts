@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { traceOf } from '../calls/trace-context';
 import type { Upstream } from '../sidecar-file';
+import { carries } from './withheld';
 
 /** RFC 9110 §7.6.1, and what belongs to one connection by custom. */
 const HOP_BY_HOP = [
@@ -15,8 +16,8 @@ const HOP_BY_HOP = [
   'upgrade',
 ];
 
-/** What the sidecar says itself on the way to the upstream, or keeps to itself. */
-const OWN = ['authorization', 'host', 'content-length', 'accept-encoding', 'expect'];
+/** What the sidecar says itself on the way to the upstream. */
+const OWN = ['host', 'content-length', 'accept-encoding', 'expect'];
 
 type Values = string | string[];
 
@@ -33,11 +34,16 @@ export function bearerToken(request: Pick<IncomingMessage, 'headersDistinct'>): 
 /**
  * Request headers for the upstream. The agent's token stays here wherever the agent put it. Event streams must arrive
  * unpacked, since they are handed on event by event: hence `identity`.
+ *
+ * @param withheld what must not go on, as `withheldFrom` says
  */
-export function toUpstream(request: IncomingMessage, token: string): Record<string, Values> {
-  const forwarded = pick(request.headersDistinct, OWN);
+export function toUpstream(request: IncomingMessage, withheld: string): Record<string, Values> {
+  const forwarded = pick(request.headersDistinct, [
+    ...OWN,
+    ...(withheld === '' ? [] : ['authorization']),
+  ]);
   for (const [name, values] of Object.entries(forwarded)) {
-    if ([values].flat().some((value) => value.includes(token))) delete forwarded[name];
+    if ([values].flat().some((value) => carries(value, withheld))) delete forwarded[name];
   }
   const { traceparent, isGiven } = traceOf(request);
   // It continues a trace that is not taken up, so it would say nothing that is true.
