@@ -130,6 +130,11 @@ export const restoreSql = [
        IF new_op IS NOT NULL THEN
          to_append := to_append || jsonb_build_object('order_id', shown.entry->'kill_id', 'audit', audit_hash, 'op', new_op::text,
            'wire', wire, 'action', action, 'by', shown.shown_by, 'at', shown.entry->'at');
+         -- The restored database still signs with a key that is dead everywhere else.
+         IF killed AND wire LIKE 'signing_key:%' THEN
+           to_append := to_append || sever_retire_restored_key(p_tenant, substr(wire, 13), jsonb_build_object(
+             'order_id', shown.entry->'kill_id', 'audit', audit_hash, 'by', shown.shown_by, 'at', shown.entry->'at'));
+         END IF;
        END IF;
      END LOOP;
 
@@ -138,6 +143,23 @@ export const restoreSql = [
        PERFORM sever_place_restored(p_tenant, the_epoch, lease_ms, to_append, entries);
      END IF;
      RETURN jsonb_build_object('epoch', the_epoch, 'orders', orders, 'entries', entries);
+   END $$`,
+
+  // What is to be appended beside the death of a key that the restored database still has. Without an heir it dies all the
+  // same: then nothing is signed until there is another one.
+  `CREATE OR REPLACE FUNCTION sever_retire_restored_key(p_tenant text, p_kid text, p_like jsonb) RETURNS jsonb
+   LANGUAGE plpgsql VOLATILE AS $$
+   BEGIN
+     IF NOT EXISTS (SELECT FROM signing_key WHERE tenant = p_tenant AND kid = p_kid AND state <> 'dead') THEN
+       RETURN '[]';
+     END IF;
+     BEGIN
+       RETURN coalesce((SELECT jsonb_agg(p_like || jsonb_build_object('op', o))
+                        FROM jsonb_array_elements_text(sever_retire_key(p_tenant, p_kid)) o), '[]');
+     EXCEPTION WHEN SQLSTATE 'SV001' THEN
+       UPDATE signing_key SET state = 'dead' WHERE tenant = p_tenant AND kid = p_kid;
+       RETURN '[]';
+     END;
    END $$`,
 
   // The places of what was appended, and the records of its orders. p_appended and p_entries have one order.

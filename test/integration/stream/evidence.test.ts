@@ -173,6 +173,42 @@ describe('what enforcement points show', () => {
     ]);
   });
 
+  it('takes a killed token key out of use again, and its heir takes its place', async () => {
+    const side = await scene.start();
+    const point = await scene.connect(side);
+    const keys = async () =>
+      Object.fromEntries(
+        (
+          await scene.tenant.read<{ kid: string; state: string }>(
+            `SELECT kid, state FROM signing_key WHERE tenant = $1 AND purpose = 'token'`,
+            [scene.tenant.id],
+          )
+        ).map(({ kid, state }) => [state, kid]),
+      );
+    const before = await keys();
+    const bystander = await scene.tenant.root();
+    await scene.backUp();
+    const kill = await scene.tenant.kill({ kind: 'signing_key', id: before.live ?? '' });
+    await point.hears(2);
+    await scene.restore(side);
+    expect(await keys()).toEqual(before);
+
+    await point.show(signedOf(point, 1, 2));
+
+    expect(await keys()).toEqual({ dead: before.live, live: before.next });
+    const [row] = await scene.tenant.read(`SELECT action FROM revocation WHERE id = $1`, [kill.id]);
+    expect(row).toMatchObject({ action: 'kill' });
+    await eventually(() =>
+      expect(
+        point.heard.filter(({ entry }) => entry.epoch === 2).map(({ entry }) => entry.op),
+      ).toEqual([
+        expect.objectContaining({ op: 'suspend', subject: `signing_key:${before.live}` }),
+        expect.objectContaining({ op: 'key', kid: before.next, state: 'live' }),
+      ]),
+    );
+    expect(await scene.tenant.denial(bystander.lineage)).toBeNull();
+  });
+
   it('changes nothing unless this control plane has signed it for this tenant', async () => {
     const side = await scene.start();
     const { point, neighbour } = await scene.loseTwoKills(side);
