@@ -5,6 +5,8 @@ COPY package.json package-lock.json .npmrc ./
 COPY packages/protocol/package.json packages/protocol/
 COPY packages/enforcement/package.json packages/enforcement/
 COPY packages/sidecar/package.json packages/sidecar/
+COPY packages/nestjs/package.json packages/nestjs/
+COPY packages/mcp/package.json packages/mcp/
 COPY packages/cli/package.json packages/cli/
 RUN npm ci --ignore-scripts
 COPY .swcrc nest-cli.json tsconfig.base.json ./

@@ -19,7 +19,7 @@ import { withLock } from './lock.mjs';
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const runtime = path.join(root, '.runtime');
 const require = createRequire(import.meta.url);
-const packages = ['protocol', 'enforcement', 'sidecar', 'cli'];
+const packages = ['protocol', 'enforcement', 'sidecar', 'cli', 'nestjs', 'mcp'];
 const outputs = ['dist', ...packages.map((name) => `packages/${name}/dist`)];
 const stampFile = path.join(root, 'dist', '.stamp');
 

@@ -33,6 +33,8 @@ const PACKAGE_ORDER: Record<string, string[]> = {
   enforcement: ['protocol'],
   sidecar: ['protocol', 'enforcement'],
   cli: ['protocol'],
+  nestjs: ['protocol', 'enforcement'],
+  mcp: ['protocol', 'enforcement'],
 };
 
 const SEMANTICS = 'packages/protocol/src/semantics/';

@@ -69,11 +69,12 @@ describe('the direction of imports', () => {
 
 function declaredDependencies(): DeclaredDependencies {
   return Object.fromEntries(
-    ['protocol', 'enforcement', 'sidecar', 'cli'].map((name) => {
+    ['protocol', 'enforcement', 'sidecar', 'cli', 'nestjs', 'mcp'].map((name) => {
       const manifest = JSON.parse(read(`packages/${name}/package.json`)) as {
         dependencies: Record<string, string>;
+        peerDependencies?: Record<string, string>;
       };
-      return [name, Object.keys(manifest.dependencies)];
+      return [name, Object.keys({ ...manifest.dependencies, ...manifest.peerDependencies })];
     }),
   );
 }

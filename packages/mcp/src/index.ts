@@ -1,0 +1,1 @@
+export { McpGuard, type McpGuardOptions } from './mcp-guard';
