@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { newId, type EnrolRequest, type PublicJwk } from '@sever/protocol';
+import { newId, type EnrolRequest, type PublicJwk, type Serves } from '@sever/protocol';
 import type { EntityManager } from 'typeorm';
 import { UnitOfWork } from '../database/unit-of-work';
 
@@ -36,6 +36,7 @@ export interface StoredPoint {
   readonly nats_public_key: string;
   readonly user_issued_at: string;
   readonly created_at: Date;
+  readonly serves: Serves | null;
 }
 
 export interface StoredBoot {
@@ -105,17 +106,25 @@ export class EnforcementPointStore {
   async one(tenant: string, id: string): Promise<StoredPoint | undefined> {
     const [row] = await this.work.query<StoredPoint>(
       tenant,
-      `SELECT id, name, mode, abort, nats_public_key, user_issued_at, created_at FROM enforcement_point
+      `SELECT id, name, mode, abort, nats_public_key, user_issued_at, created_at, serves FROM enforcement_point
          WHERE tenant = $1 AND id = $2 AND revoked_at IS NULL`,
       [tenant, id],
     );
     return row;
   }
 
+  async keepServes(tenant: string, id: string, serves: Serves): Promise<void> {
+    await this.work.query(
+      tenant,
+      `UPDATE enforcement_point SET serves = $3 WHERE tenant = $1 AND id = $2 AND serves IS DISTINCT FROM $3`,
+      [tenant, id, JSON.stringify(serves)],
+    );
+  }
+
   async page(tenant: string, after: string, limit: number): Promise<StoredPoint[]> {
     return this.work.query<StoredPoint>(
       tenant,
-      `SELECT id, name, mode, abort, nats_public_key, user_issued_at, created_at FROM enforcement_point
+      `SELECT id, name, mode, abort, nats_public_key, user_issued_at, created_at, serves FROM enforcement_point
          WHERE tenant = $1 AND id > $2 AND revoked_at IS NULL ORDER BY id LIMIT $3`,
       [tenant, after, limit],
     );

@@ -1,10 +1,11 @@
-import { Body, Controller, Get, HttpStatus, Post, Query, Res } from '@nestjs/common';
+import { Body, Controller, Get, HttpCode, HttpStatus, Post, Put, Query, Res } from '@nestjs/common';
 import {
   EnforcementPointList,
   EnforcementPointQuery,
   EnforcementPointSelf,
   EnrolReply,
   EnrolRequest,
+  Serves,
 } from '@sever/protocol';
 import type { FastifyReply } from 'fastify';
 import { createZodDto, ZodResponse } from 'nestjs-zod';
@@ -17,6 +18,7 @@ class EnrolRequestDto extends createZodDto(EnrolRequest) {}
 class EnrolReplyDto extends createZodDto(EnrolReply) {}
 class EnforcementPointQueryDto extends createZodDto(EnforcementPointQuery) {}
 class EnforcementPointListDto extends createZodDto(EnforcementPointList) {}
+class ServesDto extends createZodDto(Serves) {}
 class EnforcementPointSelfDto extends createZodDto(EnforcementPointSelf) {}
 
 @Controller('v1/enforcement-points')
@@ -55,5 +57,13 @@ export class EnforcementPointsController {
   @ZodResponse({ status: HttpStatus.OK, type: EnforcementPointSelfDto })
   async self(@Caller() caller: Principal) {
     return this.points.self(caller.tenant, caller.id);
+  }
+
+  /** What it stands before, for people who look for a name. */
+  @Put('self/serves')
+  @Access('enforcement_point')
+  @HttpCode(HttpStatus.NO_CONTENT)
+  async serves(@Caller() caller: Principal, @Body() body: ServesDto): Promise<void> {
+    await this.points.serves(caller.tenant, caller.id, body);
   }
 }

@@ -4,6 +4,7 @@ import {
   type EnforcementPointInfo,
   type EnforcementPointSelf,
   type List,
+  type Serves,
 } from '@sever/protocol';
 import { type Cursors } from '../access/cursors';
 import { type Enrol } from './enrol';
@@ -31,12 +32,16 @@ export class ListEnforcementPoints {
     );
     return {
       ...page,
-      items: page.items.map(({ id, name, mode, abort, created_at }) => ({
-        ...{ id, name, mode, abort },
+      items: page.items.map(({ id, name, mode, abort, created_at, serves }) => ({
+        ...{ id, name, mode, abort, serves },
         created_at: created_at.toISOString(),
         boots: boots.filter((boot) => boot.ep_id === id).map(toBoot),
       })),
     };
+  }
+
+  async serves(tenant: string, id: string, serves: Serves): Promise<void> {
+    await this.store.keepServes(tenant, id, serves);
   }
 
   /** Where to connect now: ports and keys may have changed since the enrolment. */

@@ -125,12 +125,17 @@ const SCOPES = `
   SELECT DISTINCT scope FROM (
     SELECT unnest(scopes) AS scope FROM (SELECT scopes FROM agent WHERE tenant = $1 ORDER BY id DESC LIMIT ${CANDIDATES}) recent
   ) s WHERE scope LIKE 'tool:%/%'`;
+const SERVED = `SELECT serves FROM enforcement_point
+  WHERE tenant = $1 AND revoked_at IS NULL AND serves IS NOT NULL ORDER BY id DESC LIMIT 100`;
 
 const NAMES: Readonly<Record<string, string>> = {
   initiator: `SELECT subject AS name FROM initiator WHERE tenant = $1 ORDER BY id DESC LIMIT ${CANDIDATES}`,
   label: `SELECT DISTINCT pair.key || ':' || pair.value AS name FROM (
       SELECT labels FROM agent WHERE tenant = $1 AND labels <> '{}' ORDER BY id DESC LIMIT ${CANDIDATES}
     ) recent, jsonb_each_text(recent.labels) pair`,
-  tool: `SELECT substr(scope, 6) AS name FROM (${SCOPES}) s WHERE right(scope, 1) <> '*'`,
-  upstream: `SELECT DISTINCT split_part(substr(scope, 6), '/', 1) AS name FROM (${SCOPES}) s`,
+  // What agents hold, and what enforcement points say that they stand before.
+  tool: `SELECT substr(scope, 6) AS name FROM (${SCOPES}) s WHERE right(scope, 1) <> '*'
+    UNION SELECT tool FROM (${SERVED}) e, jsonb_array_elements_text(e.serves->'tools') tool`,
+  upstream: `SELECT split_part(substr(scope, 6), '/', 1) AS name FROM (${SCOPES}) s
+    UNION SELECT upstream->>'name' FROM (${SERVED}) e, jsonb_array_elements(e.serves->'upstreams') upstream`,
 };

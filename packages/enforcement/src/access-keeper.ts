@@ -1,4 +1,4 @@
-import type { EnrolReply } from '@sever/protocol';
+import type { EnrolReply, Serves } from '@sever/protocol';
 import type { Timers } from './clock';
 import { EnrolmentRefusedError, type ControlPlane } from './enrol';
 import type { Intake } from './intake';
@@ -50,6 +50,11 @@ export class AccessKeeper {
   stop(): void {
     this.stopped = true;
     this.found();
+  }
+
+  /** Tells the control plane what this enforcement point stands before. */
+  async serves(serves: Serves): Promise<void> {
+    await this.options.controlPlane.serves(this.accessKey, serves);
   }
 
   private async refresh(): Promise<void> {

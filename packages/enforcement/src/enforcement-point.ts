@@ -1,6 +1,7 @@
 import { join } from 'node:path';
-import { DEFAULT_AUDIENCE, newId, type EnrolReply } from '@sever/protocol';
+import { DEFAULT_AUDIENCE, newId, type EnrolReply, type Serves } from '@sever/protocol';
 import { AccessKeeper } from './access-keeper';
+import { Alarms } from './alarms';
 import { CallRecorder } from './calls/call-recorder';
 import { systemClock, systemTimers, type Instant } from './clock';
 import { decide } from './decide';
@@ -64,7 +65,7 @@ export class EnforcementPoint {
   private readonly streamKeys = new KeyRing();
   private readonly haltKeys = new KeyRing();
   private readonly bootId = newId('boot');
-  private readonly alarmListeners: ((alarm: Alarm) => void)[] = [];
+  private readonly alarms: Alarms;
   private readonly machine: Machine;
   private readonly verifier: TokenVerifier;
   private readonly inFlight: InFlight;
@@ -87,6 +88,7 @@ export class EnforcementPoint {
     const { mode, abort, logger, audience, name } = settings;
     const { id: ep, tenant, issuer } = enrolled;
     const timers = systemTimers;
+    this.alarms = new Alarms(logger);
     this.unknown = unknownCaller(tenant);
     this.machine = new Machine({
       tenant,
@@ -151,7 +153,7 @@ export class EnforcementPoint {
       clock,
       timers,
       logger,
-      onAlarm: (alarm) => this.alarm(alarm),
+      onAlarm: (alarm) => this.alarms.raise(alarm),
       // With two roads the broker is looked for also while the other one stands.
       onConnection: settings.transport === 'auto' ? () => undefined : reached,
     });
@@ -200,7 +202,7 @@ export class EnforcementPoint {
     const at = this.driver.look();
     const verified = this.verifier.recall(token, this.machine.now(at));
     if (verified !== undefined)
-      return Promise.resolve(this.counted(this.decideAt(at, verified, context)));
+      return Promise.resolve(this.counted(this.decideAt(at, verified, context), context.look));
     return this.checkFirst(token, context);
   }
 
@@ -252,6 +254,15 @@ export class EnforcementPoint {
     return this.machine.now(this.driver.now());
   }
 
+  /**
+   * Tells the control plane which upstreams and tools it stands before, for people who look for a name.
+   *
+   * @throws EnrolmentRefusedError, or Error when the control plane is not reached
+   */
+  async serves(serves: Serves): Promise<void> {
+    await this.access.serves(serves);
+  }
+
   state(): EnforcementState {
     const at = this.driver.look();
     const { id, tenant, issuer } = this.enrolled;
@@ -287,7 +298,7 @@ export class EnforcementPoint {
    * is used.
    */
   onAlarm(listener: (alarm: Alarm) => void): void {
-    this.alarmListeners.push(listener);
+    this.alarms.listen(listener);
   }
 
   /**
@@ -337,7 +348,7 @@ export class EnforcementPoint {
 
   private async checkFirst(token: string, context: CallContext): Promise<Decision> {
     const verified = await this.verifier.verify(token, this.machine.now(this.driver.look()));
-    return this.counted(this.decideNow(verified, context));
+    return this.counted(this.decideNow(verified, context), context.look);
   }
 
   private async admitAs(
@@ -370,8 +381,8 @@ export class EnforcementPoint {
     return decide(caller, context, this.machine.view, this.closing === null ? standing : 'dark');
   }
 
-  private counted(decision: Decision): Decision {
-    if (decision.decision === 'allow' && decision.stale) this.staleAdmissions += 1;
+  private counted(decision: Decision, look = false): Decision {
+    if (decision.decision === 'allow' && decision.stale && !look) this.staleAdmissions += 1;
     return decision;
   }
 
@@ -382,22 +393,5 @@ export class EnforcementPoint {
 
   private standing(): Standing {
     return this.machine.standing(this.driver.look());
-  }
-
-  private alarm(alarm: Alarm): void {
-    if (alarm.kind === 'stopped') return;
-    this.settings.logger.error(
-      { alarm },
-      alarm.kind === 'halt'
-        ? 'a halt was used: it is enforced without the control plane'
-        : 'the enforcement point refuses everything',
-    );
-    for (const listener of this.alarmListeners)
-      try {
-        listener(alarm);
-      } catch (error) {
-        // Its failure must not keep the others, or what else the machine wants done, from happening.
-        this.settings.logger.error({ error: String(error), alarm }, 'an alarm listener failed');
-      }
   }
 }

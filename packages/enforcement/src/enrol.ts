@@ -6,6 +6,7 @@ import {
   ProblemBody,
   type EnrolmentProof,
   type EnrolRequest,
+  type Serves,
 } from '@sever/protocol';
 import { systemClock, systemTimers, type Clock } from './clock';
 import type { KeyDirectory } from './key-directory';
@@ -66,6 +67,11 @@ export class ControlPlane {
     return EnforcementPointSelf.parse(body);
   }
 
+  /** @throws EnrolmentRefusedError when the access key is no longer good */
+  async serves(accessKey: string, serves: Serves): Promise<void> {
+    await this.call('/v1/enforcement-points/self/serves', accessKey, serves, 'PUT');
+  }
+
   private async enrolOnce(
     keys: KeyDirectory,
     ep: Pick<EnrolRequest, 'name' | 'mode' | 'abort'>,
@@ -88,9 +94,14 @@ export class ControlPlane {
     );
   }
 
-  private async call(path: string, bearer: string, body?: object): Promise<unknown> {
+  private async call(
+    path: string,
+    bearer: string,
+    body?: object,
+    method = body === undefined ? 'GET' : 'POST',
+  ): Promise<unknown> {
     const response = await fetch(`${this.options.url.replace(/\/+$/, '')}${path}`, {
-      method: body === undefined ? 'GET' : 'POST',
+      method,
       headers: {
         authorization: `Bearer ${bearer}`,
         ...(body && { 'content-type': 'application/json' }),

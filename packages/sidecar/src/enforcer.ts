@@ -8,6 +8,7 @@ import type {
   InFlightCall,
   SeenCall,
 } from '@sever/enforcement';
+import type { Serves } from '@sever/protocol';
 
 /**
  * What the sidecar needs of an enforcement point. `EnforcementPoint` of `@sever/enforcement` is the one that runs;
@@ -23,6 +24,8 @@ export interface Enforcer {
   record(call: SeenCall): void;
   /** The database's clock as far as it is known, milliseconds since the Unix epoch. */
   now(): number;
+  /** Tells the control plane what is served here. */
+  serves(serves: Serves): Promise<void>;
   state(): EnforcementState;
   onAlarm(listener: (alarm: Alarm) => void): unknown;
   close(): Promise<void>;

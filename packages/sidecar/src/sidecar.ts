@@ -19,6 +19,7 @@ import type { ExchangeLimits } from './relay/exchange';
 import { Exchanges } from './relay/exchanges';
 import { connectionsTo } from './relay/upstream-connections';
 import { reload, type Reloaded } from './reload';
+import { ServedReport } from './served-report';
 import { ServedUpstreams, type Route } from './served-upstreams';
 import type { Settings } from './settings';
 import { SidecarError } from './sidecar-error';
@@ -61,6 +62,7 @@ export class Sidecar {
   private readonly mcp: McpFront;
   private readonly decider: Decider;
   private grpc: GrpcDecisions | undefined;
+  private report: ServedReport | undefined;
 
   private constructor(
     private readonly parts: SidecarParts,
@@ -123,6 +125,11 @@ export class Sidecar {
         { cause },
       );
     }
+    sidecar.report = new ServedReport({
+      ...{ enforcer: parts.enforcer, logger: parts.logger },
+      upstreams: () => sidecar.served.all,
+      tools: () => sidecar.mcp.tools,
+    });
     return sidecar;
   }
 
@@ -177,6 +184,7 @@ export class Sidecar {
   private async shutDown(): Promise<void> {
     await this.exchanges.stop(this.parts.drainMs ?? 2_000);
     await this.mcp.close();
+    await this.report?.close();
     await this.served.close();
     this.grpc?.close();
     try {

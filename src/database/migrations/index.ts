@@ -13,6 +13,7 @@ import { Drills1000000000013 } from './0013-drills';
 import { StaleAdmissions1000000000014 } from './0014-stale-admissions';
 import { Calls1000000000015 } from './0015-calls';
 import { UnknownCallers1000000000016 } from './0016-unknown-callers';
+import { Served1000000000017 } from './0017-served';
 
 export const MIGRATIONS = [
   TenantsAndAccess1000000000001,
@@ -30,4 +31,5 @@ export const MIGRATIONS = [
   StaleAdmissions1000000000014,
   Calls1000000000015,
   UnknownCallers1000000000016,
+  Served1000000000017,
 ];

@@ -38,6 +38,7 @@ const MATRIX: Record<string, string[] | typeof PUBLIC> = {
   'POST /v1/enforcement-points': ['enroller'],
   'GET /v1/enforcement-points': READERS,
   'GET /v1/enforcement-points/self': ['enforcement_point'],
+  'PUT /v1/enforcement-points/self/serves': ['enforcement_point'],
   'DELETE /v1/enforcement-points/:id': ['admin'],
   'GET /v1/stream': ['enforcement_point'],
   'GET /v1/stream/snapshot': ['enforcement_point'],

@@ -179,11 +179,11 @@ describe('what enforcement points show', () => {
     const keys = async () =>
       Object.fromEntries(
         (
-          await scene.tenant.read<{ kid: string; state: string }>(
+          await scene.tenant.read(
             `SELECT kid, state FROM signing_key WHERE tenant = $1 AND purpose = 'token'`,
             [scene.tenant.id],
           )
-        ).map(({ kid, state }) => [state, kid]),
+        ).map(({ kid, state }) => [String(state), String(kid)]),
       );
     const before = await keys();
     const bystander = await scene.tenant.root();

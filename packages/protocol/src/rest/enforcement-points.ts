@@ -4,6 +4,9 @@ import { Id, ListOf, ListQuery, Timestamp } from './common';
 
 export const EP_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
+/** Together with the longest names they fit into a request. */
+export const MAX_SERVED_TOOLS = 200;
+
 export const EnrolRequest = z.strictObject({
   name: z.string().regex(EP_NAME),
   mode: EpMode,
@@ -33,12 +36,30 @@ export const EnrolReply = z.object({
 });
 export type EnrolReply = z.infer<typeof EnrolReply>;
 
+/** What an enforcement point stands before: `PUT /v1/enforcement-points/self/serves`. It says nothing of what is allowed. */
+export const Serves = z.strictObject({
+  upstreams: z
+    .array(
+      z.strictObject({
+        name: z.string().regex(/^[a-z0-9-]{1,32}$/),
+        kind: z.string().regex(/^[a-z-]{1,32}$/),
+        mode: EpMode,
+      }),
+    )
+    .max(256),
+  /** `<upstream>/<name>`, as far as they are known. */
+  tools: z.array(z.string().min(1).max(256)).max(MAX_SERVED_TOOLS),
+});
+export type Serves = z.infer<typeof Serves>;
+
 export const EnforcementPointInfo = z.object({
   id: Id('enforcementPoint'),
   name: z.string(),
   mode: EpMode,
   abort: AbortAbility,
   created_at: Timestamp,
+  /** As it said last; `null` while it has not. */
+  serves: Serves.nullable().default(null),
   /** Living boots and how far each has come. */
   boots: z.array(
     z.object({

@@ -12,6 +12,8 @@ const REMEMBERED = 10_000;
  * not.
  */
 export class Effects {
+  /** Tools that the server has listed, whoever asked for the list. */
+  readonly listed = new Set<string>();
   private readonly readOnly = new Map<string, boolean>();
 
   constructor(
@@ -20,6 +22,7 @@ export class Effects {
 
   /** A tool as `tools/list` describes it. */
   learn(tool: { readonly name: string; readonly annotations?: unknown }): void {
+    if (this.listed.size < REMEMBERED) this.listed.add(tool.name);
     if (this.upstream.trustHints !== true) return;
     const { annotations } = tool;
     const says = typeof annotations === 'object' && annotations !== null ? annotations : {};

@@ -49,6 +49,13 @@ export class McpFront {
     for (const name of [...this.upstreams.keys()]) this.find(name);
   }
 
+  /** `<upstream>/<name>` of every tool that a server has listed so far. */
+  get tools(): string[] {
+    return [...this.upstreams].flatMap(([name, { parts }]) =>
+      [...parts.effects.listed].map((tool) => `${name}/${tool}`),
+    );
+  }
+
   /** Ends upstream what kills have left to end there. */
   async close(): Promise<void> {
     await Promise.all([...this.upstreams.values()].map((upstream) => upstream.close()));

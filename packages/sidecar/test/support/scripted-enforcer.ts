@@ -6,7 +6,7 @@ import {
   type InFlightCall,
   type SeenCall,
 } from '@sever/enforcement';
-import { covers, toolScope } from '@sever/protocol';
+import { covers, toolScope, type Serves } from '@sever/protocol';
 import type {
   Admission,
   Decision,
@@ -27,6 +27,8 @@ export class ScriptedEnforcer implements Enforcer {
   readonly kinds: ('relayed' | 'let_through')[] = [];
   /** What became of calls that were aborted, in order. */
   readonly finished: ScriptedCall[] = [];
+  /** What it was told to tell of, in order. */
+  readonly served: Serves[] = [];
   closed = false;
   ready = true;
   darkBecause: string | null = null;
@@ -114,6 +116,11 @@ export class ScriptedEnforcer implements Enforcer {
 
   record(call: SeenCall): void {
     this.recorded.push(call);
+  }
+
+  serves(serves: Serves): Promise<void> {
+    this.served.push(serves);
+    return Promise.resolve();
   }
 
   now(): number {
