@@ -21,6 +21,11 @@ export interface CallContext {
    * suspensions and the lease hold as they do otherwise.
    */
   policy?: 'observe' | undefined;
+  /**
+   * Asked to show what would be allowed, not to do it: such a `check()` is no admission, so it is not counted in
+   * `staleAdmissions`.
+   */
+  look?: true | undefined;
 }
 
 export type DenyCode =

@@ -169,6 +169,13 @@ describe('a broker that stops answering', () => {
       }),
     );
     expect(lax.state().staleAdmissions).toBeGreaterThan(0);
+    const { staleAdmissions } = lax.state();
+    const unseen = await scene.plane.token();
+    for (const { token } of [alive, unseen])
+      expect(await lax.check(token, { tool, look: true })).toMatchObject({ stale: true });
+    expect(lax.state().staleAdmissions).toBe(staleAdmissions);
+    await lax.check(alive.token, { tool });
+    expect(lax.state().staleAdmissions).toBe(staleAdmissions + 1);
 
     const { seq } = await scene.plane.kill(dead.agent, { publish: false });
     const snapshots = scene.plane.snapshotRequests.length;

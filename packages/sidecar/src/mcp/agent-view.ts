@@ -33,7 +33,8 @@ export class AgentView {
   private async may(called: Called, scope?: string): Promise<boolean> {
     const { upstream, effects, enforcer } = this.parts;
     const context = contextOf(upstream, called, effects.terms(called));
-    const decision = await enforcer.check(this.token, { ...context, ...(scope && { scope }) });
+    const asked = { ...context, ...(scope && { scope }), look: true } as const;
+    const decision = await enforcer.check(this.token, asked);
     return decision.decision === 'allow';
   }
 
