@@ -2,6 +2,8 @@ import { DenialView } from '@sever/protocol';
 import { actOf, decide } from '../src/decide';
 import type { Standing } from '../src/machine-events';
 import type { CallContext } from '../src/types';
+import { unknownCaller } from '../src/unknown-caller';
+import type { VerifiedToken } from '../src/verified-token';
 import { verifiedToken } from './support/verified-token';
 
 const STANDINGS: Standing[] = ['fresh', 'stale', 'no_lease', 'starting', 'dark'];
@@ -180,5 +182,63 @@ describe('a suspension that takes some calls', () => {
     expect(decided({ tool: 'git/push' })).toMatchObject({ code: 'tool_suspended' });
     expect(decided({ tool: 'git/log', effect: 'read' }).decision).toBe('allow');
     expect(decided({ tool: 'mail/send' }).decision).toBe('allow');
+  });
+});
+
+describe('a policy that only observes', () => {
+  const seen: CallContext = { tool: 'git/push', policy: 'observe' };
+  const known = verifiedToken({ agent: 'one', scopes: [] });
+  const unknown = unknownCaller('ten_1');
+
+  it('lets a missing scope through, says so, and says nothing where the scope is held', () => {
+    const allowed = decide(known, seen, new DenialView(), 'fresh');
+    expect(allowed).toEqual({
+      ...{ decision: 'allow', stale: false, caller: known.caller },
+      wouldDeny: 'insufficient_scope',
+    });
+    const holder = verifiedToken({ agent: 'one', scopes: ['tool:git/*'] });
+    expect(decide(holder, seen, new DenialView(), 'fresh')).not.toHaveProperty('wouldDeny');
+    expect(decide(known, { ...seen, policy: undefined }, new DenialView(), 'fresh')).toMatchObject({
+      code: 'insufficient_scope',
+    });
+  });
+
+  it('lets whoever is unknown through as nobody', () => {
+    const { caller } = unknown;
+    for (const [standing, stale] of [
+      ['fresh', false],
+      ['stale', true],
+    ] as const)
+      expect(decide(unknown, seen, new DenialView(), standing)).toEqual({
+        ...{ decision: 'allow', stale, caller, wouldDeny: 'invalid_token' },
+      });
+    expect(caller).toMatchObject({ agentId: '', credentialId: '', initiatorId: '', chain: [] });
+  });
+
+  it.each(STANDINGS)('refuses the killed and the suspended, with or without a lease (%s)', (at) => {
+    const agent = () => verifiedToken({ agent: 'one', scopes: [] });
+    const code = (caller: VerifiedToken, view: DenialView) => {
+      const decision = decide(caller, seen, view, at);
+      return decision.decision === 'deny' ? decision.code : decision.wouldDeny;
+    };
+    expect(code(agent(), viewThatKills('agent:one'))).toBe('agent_revoked');
+    expect(code(agent(), viewThatSuspends('agent:one'))).toBe('agent_suspended');
+    for (const boundary of ['tool:git/push', 'upstream:git'])
+      for (const caller of [agent(), unknownCaller('ten_1')])
+        expect(code(caller, viewThatSuspends(boundary))).toBe('tool_suspended');
+    expect(code(unknownCaller('ten_1'), viewThatKills('tenant:ten_1'))).toBe('agent_revoked');
+    expect(code(unknownCaller('ten_2'), viewThatKills('tenant:ten_1'))).not.toBe('agent_revoked');
+  });
+
+  it('needs the lease as any other', () => {
+    for (const caller of [known, unknown]) {
+      for (const standing of ['no_lease', 'starting', 'dark'] as const)
+        expect(decide(caller, seen, new DenialView(), standing)).toMatchObject({
+          code: 'enforcement_stale',
+        });
+      expect(decide(caller, { ...seen, mode: 'strict' }, new DenialView(), 'stale')).toMatchObject({
+        code: 'enforcement_stale',
+      });
+    }
   });
 });
