@@ -3,6 +3,7 @@ import { killBurst } from './kill-burst/kill-burst';
 import { killToDeny } from './kill-to-deny/kill-to-deny';
 import type { Result } from './report/result';
 import { sidecarLatency } from './sidecar/sidecar-latency';
+import { sidecarStreams } from './sidecar/sidecar-streams';
 import { killByTreeSize } from './tree-size/tree-size';
 
 export interface Settings {
@@ -41,5 +42,11 @@ export const BENCHMARKS: Readonly<
   'sidecar-latency': ({ quick, say }) =>
     sidecarLatency(
       quick ? { rounds: 3, batch: 20, warmUp: 1, say } : { rounds: 60, batch: 50, warmUp: 10, say },
+    ),
+  'sidecar-streams': ({ quick, say }) =>
+    sidecarStreams(
+      quick
+        ? { agents: 20, each: 5, kills: 2, everyMs: 500, say }
+        : { agents: 250, each: 20, kills: 5, everyMs: 5_000, say },
     ),
 };
