@@ -12,7 +12,7 @@ import { createRunFolder } from '../../support/run-folder';
 import { runScript } from '../../support/run-script';
 
 const ROOT = resolve(__dirname, '../../..');
-const PACKAGES = ['protocol', 'enforcement', 'sidecar', 'cli'];
+const PACKAGES = ['protocol', 'enforcement', 'sidecar', 'nestjs', 'mcp', 'cli'];
 
 describe('build', () => {
   it('compiles control plane and packages, copies the console, and does nothing when nothing changed', async () => {
