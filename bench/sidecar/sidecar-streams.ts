@@ -170,7 +170,7 @@ function report(options: StreamsOptions, measured: Measured): Result {
     figures: [
       bytes(`memory of the sidecar, with ${kills * each} streams`, idle),
       bytes('memory of the sidecar, with all streams', loaded),
-      bytes('of it for each stream', (loaded - idle) / (agents * each)),
+      bytes('for each stream more', (loaded - idle) / ((agents - kills) * each)),
       ms('kill → last stream cut, no other streams', lasts.alone),
       ms(
         'kill → first stream cut, among all',
