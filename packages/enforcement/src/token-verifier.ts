@@ -61,7 +61,7 @@ export class TokenVerifier {
   /** `null` for anything but a valid token; why is nobody's business who presents one. */
   async verify(token: string, nowMs: number): Promise<VerifiedToken | null> {
     if (typeof token !== 'string' || token.length > MAX_TOKEN_LENGTH) return null;
-    if (!COMPACT.test(token)) return null;
+    if (!COMPACT.test(token) || !isPlainlySpelled(token)) return null;
     try {
       const { audience, issuer } = this.options;
       const { payload, protectedHeader } = await jwtVerify(token, this.pinnedKey, {
@@ -105,6 +105,12 @@ export class TokenVerifier {
       deepestAgent(lin) === (claims.act?.sub ?? claims.sub)
     );
   }
+}
+
+/** The last character of a signature has bits that decoders ignore, so that each would have several spellings. */
+function isPlainlySpelled(token: string): boolean {
+  const signature = token.slice(token.lastIndexOf('.') + 1);
+  return Buffer.from(signature, 'base64url').toString('base64url') === signature;
 }
 
 function verifiedToken(token: string, claims: TokenClaims, kid: string): VerifiedToken {
