@@ -217,6 +217,7 @@ it('status leaves out what was undone: nobody has to run after it', async () => 
   const open = pendingKill(recent);
   const undone = pendingKill({ ...recent, action: 'suspend', lifted });
   plane.serve('GET /healthz', {}).serve('GET /readyz', {});
+  plane.serve('GET /v1/epochs', pageOf());
   plane.serve('GET /v1/enforcement-points', pageOf());
   plane.serve('GET /v1/kills', pageOf(open, undone));
   const { out } = await runCli(plane.url, ['status']);

@@ -1,5 +1,5 @@
 import { DenialView } from '@sever/protocol';
-import { actOf, decide } from '../src/decide';
+import { decide, type actOf } from '../src/decide';
 import type { Standing } from '../src/machine-events';
 import type { CallContext } from '../src/types';
 import { unknownCaller } from '../src/unknown-caller';
