@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { bearerToken } from '../relay/headers';
+import { bearerToken } from '@sever/enforcement';
 import type { TokenHeader } from '../sidecar-file';
 
 const TOKEN = /^[A-Za-z0-9\-._~+/]{1,16384}=*$/;

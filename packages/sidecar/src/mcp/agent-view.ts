@@ -1,6 +1,7 @@
+import { scopesForTemplate } from '@sever/protocol';
 import type { Admitted } from '../relay/exchange';
 import type { Enforcer } from '../enforcer';
-import { boundaryName, contextOf, type Called } from './called';
+import { contextOf, type Called } from './called';
 import type { Effects } from './effects';
 import type { Holdings } from './holdings';
 import type { Entry } from './lists';
@@ -42,13 +43,9 @@ export class AgentView {
   private async mayExpand(template: string): Promise<boolean> {
     const called: Called = { kind: 'resource', name: template };
     if (this.parts.effects.terms(called).policy === 'observe') return await this.may(called);
-    const plain = { ...called, name: template.split('{', 1)[0] ?? '' };
-    const least = `tool:${this.parts.upstream}/${boundaryName(plain)}`;
-    for (const scope of this.admitted.caller.scopes) {
-      const isPrefix = scope.endsWith('*') && least.startsWith(scope.slice(0, -1));
-      if (!isPrefix && !scope.startsWith(least)) continue;
+    const { caller } = this.admitted;
+    for (const scope of scopesForTemplate(caller.scopes, this.parts.upstream, template))
       if (await this.may(called, scope)) return true;
-    }
     return false;
   }
 }

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
+  bearerToken,
   RefusedError,
   type Admission,
   type CallContext,
@@ -17,7 +18,6 @@ import { NO_TOKEN, refusal, refusalOf, STOPPING, type Refusal } from '../refusal
 import type { CallRecording, UrlUpstream } from '../sidecar-file';
 import { AgentResponse, type ResponseLimits } from './agent-response';
 import { challenge } from './challenge';
-import { bearerToken } from './headers';
 import type { HoldGate } from './hold-gate';
 import type { RefusalForm } from './refusal-form';
 import { bytesOf } from './upstream-request';

@@ -22,16 +22,6 @@ const OWN = ['host', 'content-length', 'accept-encoding', 'expect'];
 type Values = string | string[];
 
 /**
- * The one bearer token of a request. Two Authorization headers, or anything beside a single token in one, are no
- * token: the parties on the way could each pick a different one.
- */
-export function bearerToken(request: Pick<IncomingMessage, 'headersDistinct'>): string | undefined {
-  const given = request.headersDistinct['authorization'] ?? [];
-  if (given.length !== 1) return undefined;
-  return /^bearer +([A-Za-z0-9\-._~+/]{1,16384}=*)$/i.exec(given[0] ?? '')?.[1];
-}
-
-/**
  * Request headers for the upstream. The agent's token stays here wherever the agent put it. Event streams must arrive
  * unpacked, since they are handed on event by event: hence `identity`.
  *
