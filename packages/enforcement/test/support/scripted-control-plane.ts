@@ -216,7 +216,7 @@ export class ScriptedControlPlane {
   }
 
   broadcast(kind: 'stream' | 'pulse' | 'emergency', message: string | Uint8Array): void {
-    this.nats.publish(broadcastSubject(kind, this.tenant), message);
+    if (!this.nats.isClosed()) this.nats.publish(broadcastSubject(kind, this.tenant), message);
   }
 
   receiptsFor(bootId: string): Receipt[] {
