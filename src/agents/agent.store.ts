@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { newId, ProblemError, type AgentQuery } from '@sever/protocol';
 import type { CredentialRow } from '../credentials/token-issuer';
+import { Conditions } from '../database/conditions';
 import { UnitOfWork } from '../database/unit-of-work';
 import type { SqlRefusal } from '../lineage/refusal';
 import type { AgentRow } from './agent-view';
@@ -103,7 +104,7 @@ export class AgentStore {
   }
 
   async find(tenant: string, id: string, sight: Sight): Promise<AgentRow | undefined> {
-    const where = new Conditions([tenant]);
+    const where = new AgentConditions([tenant]);
     where.add('a.id = ?', id);
     where.see(sight);
     const [row] = await this.select(tenant, where, 'LIMIT 1');
@@ -116,7 +117,7 @@ export class AgentStore {
     sight: Sight,
     after: string | undefined,
   ): Promise<AgentRow[]> {
-    const where = new Conditions([tenant]);
+    const where = new AgentConditions([tenant]);
     where.see(sight);
     if (after !== undefined) where.add('a.id > ?', after);
     if (query.root !== undefined) where.add('a.root_id = ?', query.root);
@@ -169,21 +170,7 @@ export class AgentStore {
   }
 }
 
-/** Collects conditions; every value is a parameter. */
-class Conditions {
-  sql = '';
-
-  constructor(readonly parameters: unknown[]) {}
-
-  add(condition: string, ...values: unknown[]): void {
-    const parts = condition.split('?');
-    this.sql += ' AND ' + parts[0];
-    for (const [at, value] of values.entries()) {
-      this.parameters.push(value);
-      this.sql += `$${this.parameters.length}${parts[at + 1] ?? ''}`;
-    }
-  }
-
+class AgentConditions extends Conditions {
   see(sight: Sight): void {
     if ('service' in sight) this.add('a.service_id = ?', sight.service);
     else if ('below' in sight)

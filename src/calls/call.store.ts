@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { CallQuery, CallRecord } from '@sever/protocol';
+import { Conditions } from '../database/conditions';
 import { UnitOfWork } from '../database/unit-of-work';
 import type { CallRow } from './call-view';
 import { dayOf } from './call-days';
@@ -62,7 +63,7 @@ export class CallStore {
 
   /** Newest first, one more than asked for. */
   async list(tenant: string, query: CallQuery, before: CallPlace | undefined): Promise<CallRow[]> {
-    const where = new Where([tenant, query.limit + 1]);
+    const where = new CallConditions([tenant, query.limit + 1]);
     if (query.initiator !== undefined) {
       const ids = await this.initiators(tenant, query.initiator);
       // One id alone lets an index give the newest first.
@@ -131,21 +132,8 @@ function rowOf(record: CallRecord): object {
   };
 }
 
-/** Collects conditions; every value is a parameter. Those on time name the day too, so that other days are not looked at. */
-class Where {
-  sql = '';
-
-  constructor(readonly parameters: unknown[]) {}
-
-  add(condition: string, ...values: unknown[]): void {
-    const parts = condition.split('?');
-    this.sql += ' AND ' + parts[0];
-    for (const [at, value] of values.entries()) {
-      this.parameters.push(value);
-      this.sql += `$${this.parameters.length}${parts[at + 1] ?? ''}`;
-    }
-  }
-
+/** Those on time name the day too, so that other days are not looked at. */
+class CallConditions extends Conditions {
   from(time: string): void {
     this.add(
       `c.started_at >= ?::timestamptz AND c.day >= (?::timestamptz AT TIME ZONE 'UTC')::date`,

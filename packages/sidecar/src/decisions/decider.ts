@@ -4,7 +4,7 @@ import type { Recorder } from '../calls/call-log';
 import { recordDecision } from '../calls/record-decision';
 import type { Enforcer } from '../enforcer';
 import { agentToken } from '../http/agent-token';
-import { contextOf } from '../http/call-context';
+import { contextOf, METHOD } from '../http/call-context';
 import { readTarget } from '../http/request-target';
 import type { Metrics } from '../metrics';
 import { carries, withheldFrom } from '../relay/withheld';
@@ -12,8 +12,6 @@ import { NO_TOKEN, refusal, refusalOf, STOPPING, type Refusal } from '../refusal
 import type { Upstream } from '../sidecar-file';
 import type { OriginalRequest } from './original-request';
 
-/** A method that a scope can name; TRACE and CONNECT never reach an upstream with an agent's authority. */
-const METHOD = /^(?!TRACE$|CONNECT$)[A-Z]{1,16}$/;
 const DEFAULT_BOUND_MS = 60_000;
 
 export interface DeciderParts {

@@ -2,6 +2,9 @@ import type { CallContext } from '@sever/enforcement';
 import { strictness } from '../config/strictness';
 import { ruleFor, type Upstream } from '../sidecar-file';
 
+/** A method that a scope can name. TRACE would show the agent the upstream's credential; CONNECT is a tunnel. */
+export const METHOD = /^(?!TRACE$|CONNECT$)[A-Z]{1,16}$/;
+
 /** Methods that change nothing, unless the config says otherwise of a path (RFC 9110 §9.2.1). */
 const READS = ['GET', 'HEAD', 'OPTIONS'];
 

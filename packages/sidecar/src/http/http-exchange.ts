@@ -8,15 +8,12 @@ import { sendUpstream } from '../relay/upstream-request';
 import { carries, withheldFrom } from '../relay/withheld';
 import type { UrlUpstream } from '../sidecar-file';
 import { agentToken } from './agent-token';
-import { contextOf } from './call-context';
+import { contextOf, METHOD } from './call-context';
 import { forwardedHeaders } from './forwarded-headers';
 import { HTTP_REFUSAL_FORM } from './http-refusal-form';
 import { baseOf, ownLocation } from './own-location';
 import { readTarget, type RequestTarget } from './request-target';
 import { hasBody, uploadOf } from './upload';
-
-/** A method that a scope can name. TRACE would show the agent the upstream's credential; CONNECT is a tunnel. */
-const METHOD = /^(?!TRACE$|CONNECT$)[A-Z]{1,16}$/;
 
 /** One exchange with an upstream of kind `http`: what it is about stands in its request line. */
 export class HttpExchange extends Exchange {
