@@ -1,4 +1,4 @@
-import type { CallContext, Decision, SeenCall } from '@sever/enforcement';
+import { recordCall, type CallContext, type Decision, type SeenCall } from '@sever/enforcement';
 import type { Enforcer } from '../enforcer';
 import { givenTrace } from './trace-context';
 
@@ -8,36 +8,22 @@ export interface DecidedCall {
   /** `Enforcer.now()` when it was asked. */
   readonly startedAt: number;
   readonly headers: Readonly<Record<string, string[] | undefined>>;
-  readonly method?: string | undefined;
-  readonly path?: string | undefined;
 }
 
 /** Records a decision about a call; a look at a token alone is none. */
 export function recordDecision(
   enforcer: Pick<Enforcer, 'record' | 'now'>,
   decision: Decision,
-  { context, startedAt, headers, method, path }: DecidedCall,
+  { context, startedAt, headers }: DecidedCall,
 ): void {
-  const { tool, scope, upstream } = context;
-  const { caller } = decision;
-  if (caller === undefined || (tool === undefined && scope === undefined)) return;
   const trace = givenTrace(headers);
-  const http = /^http:([A-Z]+):([^/]+)(\/.*)$/s.exec(scope ?? '');
-  const named = tool ?? (http === null ? scope?.slice('tool:'.length) : undefined);
-  enforcer.record({
-    ...{ caller, startedAt, durationMs: Math.max(0, enforcer.now() - startedAt) },
-    upstream: upstream ?? http?.[2] ?? named?.split('/', 1)[0],
-    ...(named === undefined
-      ? { method: method ?? http?.[1], path: path ?? http?.[3] }
-      : { tool: named }),
-    ...{ traceId: trace?.traceId, spanId: trace?.spanId, stale: decision.stale },
-    ...(caller.agentId === '' && saidOfItself(headers)),
-    ...(decision.decision === 'allow'
-      ? {
-          decision: decision.wouldDeny === undefined ? 'allow' : 'would_deny',
-          ...{ code: decision.wouldDeny, outcome: 'decided' },
-        }
-      : { decision: 'deny', outcome: 'refused', code: decision.code, killId: decision.killId }),
+  recordCall(enforcer, {
+    ...{ decision, context, startedAt },
+    outcome: decision.decision === 'allow' ? 'decided' : 'refused',
+    more: {
+      ...{ traceId: trace?.traceId, spanId: trace?.spanId },
+      ...(decision.caller?.agentId === '' && saidOfItself(headers)),
+    },
   });
 }
 
