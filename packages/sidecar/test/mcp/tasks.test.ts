@@ -1,8 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createServer, type AddressInfo } from 'node:net';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import {
@@ -16,33 +12,24 @@ import { eventually } from '../../../../test/support/eventually';
 import { agentClient } from '../support/agent-client';
 import { postMessage, toolCall } from '../support/post-message';
 import { RawUpstream } from '../support/raw-upstream';
+import { startReferenceServer, type ReferenceServer } from '../support/reference-server';
 import { sidecarBefore, type SidecarUnderTest } from '../support/sidecar-under-test';
 
-const SERVER = join(
-  __dirname,
-  '../../../../node_modules/@modelcontextprotocol/server-everything/dist/index.js',
-);
 const RESEARCH = 'simulate-research-query';
 
 describe('tasks on the MCP reference server', () => {
-  let server: ChildProcess;
+  let server: ReferenceServer;
   let under: SidecarUnderTest;
   let url: string;
 
   beforeAll(async () => {
-    const port = await freePort();
-    server = spawn(process.execPath, [SERVER, 'streamableHttp'], {
-      env: { ...process.env, PORT: String(port) },
-      stdio: 'ignore',
-    });
-    await eventually(() => fetch(`http://127.0.0.1:${port}/`), { timeoutMs: 20_000 });
-    under = await sidecarBefore({ everything: `http://127.0.0.1:${port}/mcp` });
+    server = await startReferenceServer();
+    under = await sidecarBefore({ everything: server.url });
     url = `${under.url}/everything`;
   });
   afterAll(async () => {
     await under.sidecar.close();
-    server.kill('SIGKILL');
-    if (server.exitCode === null && server.signalCode === null) await once(server, 'exit');
+    await server.close();
   });
 
   const client = async (id: string): Promise<Client> =>
@@ -231,12 +218,3 @@ describe('tasks on an upstream that tells all', () => {
     expect(under.logged).toContain('what an agent left open goes on');
   });
 });
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
