@@ -1,7 +1,6 @@
-import type { Logger } from '@sever/enforcement';
+import { refusal, type Logger } from '@sever/enforcement';
 import { problem, ProblemError, type Problem, type ProblemCode } from '@sever/protocol';
 import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify';
-import { refusal } from './refusal';
 import type { ServedUpstreams } from './served-upstreams';
 
 export function sendProblem(reply: FastifyReply, of: Problem): FastifyReply {

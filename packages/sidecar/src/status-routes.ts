@@ -4,7 +4,7 @@ import type { Ungoverned } from './calls/ungoverned';
 import type { Enforcer } from './enforcer';
 import type { Metrics } from './metrics';
 import { sendProblem } from './problem-reply';
-import { STOPPING } from './refusal';
+import { STOPPING } from './stopping';
 import type { ServedUpstreams } from './served-upstreams';
 
 export interface StatusParts {

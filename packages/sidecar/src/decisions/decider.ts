@@ -1,4 +1,11 @@
-import type { Admission, CallContext } from '@sever/enforcement';
+import {
+  NO_TOKEN,
+  refusal,
+  refusalOf,
+  type Admission,
+  type CallContext,
+  type Refusal,
+} from '@sever/enforcement';
 import { problem, ProblemError, type Problem } from '@sever/protocol';
 import type { Recorder } from '../calls/call-log';
 import { recordDecision } from '../calls/record-decision';
@@ -8,7 +15,7 @@ import { contextOf, METHOD } from '../http/call-context';
 import { readTarget } from '../http/request-target';
 import type { Metrics } from '../metrics';
 import { carries, withheldFrom } from '../relay/withheld';
-import { NO_TOKEN, refusal, refusalOf, STOPPING, type Refusal } from '../refusal';
+import { STOPPING } from '../stopping';
 import type { Upstream } from '../sidecar-file';
 import type { OriginalRequest } from './original-request';
 

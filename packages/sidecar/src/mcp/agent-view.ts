@@ -1,10 +1,9 @@
-import { scopesForTemplate } from '@sever/protocol';
+import { scopesForTemplate, type Called, type ListEntry } from '@sever/protocol';
 import type { Admitted } from '../relay/exchange';
 import type { Enforcer } from '../enforcer';
-import { contextOf, type Called } from './called';
+import { contextOf } from './called';
 import type { Effects } from './effects';
 import type { Holdings } from './holdings';
-import type { Entry } from './lists';
 
 export interface AgentViewParts {
   readonly upstream: string;
@@ -21,7 +20,7 @@ export class AgentView {
     private readonly admitted: Admitted,
   ) {}
 
-  async shows(entry: Entry): Promise<boolean> {
+  async shows(entry: ListEntry): Promise<boolean> {
     if ('taskId' in entry) {
       const { holdings } = this.parts;
       return holdings.task(this.admitted.caller, entry.taskId) !== undefined;

@@ -1,8 +1,6 @@
 import type { CallContext } from '@sever/enforcement';
 import { boundaryName, type Called } from '@sever/protocol';
 
-export { boundaryName, type Called };
-
 /** What is decided upon: `tool:<upstream>/<name>` is the scope that it takes. */
 export function contextOf(
   upstream: string,

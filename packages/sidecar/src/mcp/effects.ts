@@ -1,7 +1,7 @@
 import type { CallContext } from '@sever/enforcement';
+import { boundaryName, type Called } from '@sever/protocol';
 import { strictness } from '../config/strictness';
 import { ruleFor, type Upstream } from '../sidecar-file';
-import { boundaryName, type Called } from './called';
 
 /** As many tools of one server as hints are kept for; those of the others do not count. */
 const REMEMBERED = 10_000;

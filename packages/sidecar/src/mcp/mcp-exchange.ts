@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { RequestId } from '@modelcontextprotocol/sdk/types.js';
 import type { CallContext } from '@sever/enforcement';
-import { ProblemError } from '@sever/protocol';
+import { boundaryName, ProblemError } from '@sever/protocol';
 import type { Dispatcher } from 'undici';
 import { strictness } from '../config/strictness';
 import { abortable } from '../relay/abortable';
@@ -14,7 +14,7 @@ import { bytesOf } from '../relay/upstream-request';
 import { withheldFrom } from '../relay/withheld';
 import type { UrlUpstream } from '../sidecar-file';
 import { AgentView } from './agent-view';
-import { boundaryName, contextOf } from './called';
+import { contextOf } from './called';
 import type { Effects } from './effects';
 import type { Session } from './holding';
 import type { Holdings } from './holdings';

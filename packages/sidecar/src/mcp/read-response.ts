@@ -1,7 +1,7 @@
+import { listOf } from '@sever/protocol';
 import type { Dispatcher } from 'undici';
 import { mediaType } from '../relay/headers';
 import type { Message } from './message';
-import { listOf } from './lists';
 import { ResultReader, type ReadingParts } from './read-result';
 import { rewriteEvents, unreadable } from './rewrite-events';
 import { wholeBody } from './whole-body';

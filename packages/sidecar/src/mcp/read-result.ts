@@ -1,7 +1,7 @@
 import type { RequestId } from '@modelcontextprotocol/sdk/types.js';
+import { entryOf, LIST_KEYS, type ListKey } from '@sever/protocol';
 import type { AgentView } from './agent-view';
 import type { Effects } from './effects';
-import { entryOf, LIST_KEYS, type ListKey } from './lists';
 import { unreadable } from './rewrite-events';
 
 /** A task that the upstream says it has begun. */

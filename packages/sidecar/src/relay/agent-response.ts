@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Refusal } from '../refusal';
+import type { Refusal } from '@sever/enforcement';
 import { abortable } from './abortable';
 import { EventBoundaries } from './event-boundaries';
 import { mediaType, toAgent } from './headers';

@@ -1,12 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import {
   bearerToken,
+  NO_TOKEN,
+  refusal,
+  refusalOf,
   RefusedError,
   type Admission,
   type CallContext,
   type Denied,
   type InFlightCall,
   type Logger,
+  type Refusal,
 } from '@sever/enforcement';
 import { problem, ProblemError } from '@sever/protocol';
 import type { Dispatcher } from 'undici';
@@ -14,7 +18,7 @@ import type { Recorder } from '../calls/call-log';
 import { CallNote } from '../calls/call-note';
 import type { Enforcer } from '../enforcer';
 import type { Metrics } from '../metrics';
-import { NO_TOKEN, refusal, refusalOf, STOPPING, type Refusal } from '../refusal';
+import { STOPPING } from '../stopping';
 import type { CallRecording, UrlUpstream } from '../sidecar-file';
 import { AgentResponse, type ResponseLimits } from './agent-response';
 import { challenge } from './challenge';
