@@ -92,8 +92,11 @@ export class Boots {
       if (boot.ep === ep && boot.until === undefined) this.put({ ...boot, until: at });
   }
 
-  reinstate(ep: string): void {
+  /** @param returns whoever has not left may admit again, and so is on the roster again */
+  reinstate(ep: string, returns: boolean): void {
     this.table.revoked.delete(ep);
+    for (const boot of this.table.boots.values())
+      if (returns && boot.ep === ep && !boot.left) this.put({ ...boot, until: undefined });
   }
 
   /** Each step once. */

@@ -182,4 +182,20 @@ export const CONTROL_PLANE_SCENARIOS: readonly Scenario[] = [
       ]);
     },
   },
+  {
+    mutation: withoutRule(
+      'a reinstated enforcement point stays off the roster',
+      'reinstatedPointsReturn',
+    ),
+    run(world) {
+      // Cut off all the while, it has heard of neither its kill nor its reinstatement, and goes on with what it knows.
+      follow(world, [
+        { do: 'cut', ep: 2, way: 'both', seen: false, forMs: MINUTE, afterMs: 1_000 },
+        { do: 'kill_point', ep: 2, dies: false, afterMs: 500 },
+        { do: 'reinstate_point', afterMs: 500 },
+        { do: 'kill', agent: 'root', dies: false, afterMs: 500 },
+      ]);
+      world.pass(10_000);
+    },
+  },
 ];

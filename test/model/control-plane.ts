@@ -134,7 +134,7 @@ export class ControlPlane {
     const [revoked] = this.database.boots.table.revoked;
     if (revoked === undefined) return;
     this.by(false, () => {
-      this.database.boots.reinstate(revoked[0]);
+      this.database.boots.reinstate(revoked[0], this.around.rules.reinstatedPointsReturn);
       return [this.commitLift(revoked[1])];
     });
   }
@@ -316,7 +316,8 @@ export class ControlPlane {
   /** Whoever was reinstated in the epoch that is lost is so again. */
   private commitLiftAgain(killId: string): SignedEntry {
     for (const [ep, order] of this.database.boots.table.revoked)
-      if (order === killId) this.database.boots.reinstate(ep);
+      if (order === killId)
+        this.database.boots.reinstate(ep, this.around.rules.reinstatedPointsReturn);
     return this.commitLift(killId);
   }
 

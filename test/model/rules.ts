@@ -27,6 +27,8 @@ export interface ControlPlaneRules {
   readonly startPublishesAgain: boolean;
   /** The floor that a kill has raised outlives the reinstatement: whatever was minted before it stays dead. */
   readonly floorsOutliveReinstatement: boolean;
+  /** The processes of an enforcement point that is reinstated are on the roster again. */
+  readonly reinstatedPointsReturn: boolean;
   /** A key signs tokens only after it was announced. */
   readonly keysAreAnnounced: boolean;
 }
@@ -58,6 +60,7 @@ const EVERY_RULE: ControlPlaneRules = {
   darkWaitsForTheBound: true,
   startPublishesAgain: true,
   floorsOutliveReinstatement: true,
+  reinstatedPointsReturn: true,
   keysAreAnnounced: true,
 };
 

@@ -89,6 +89,15 @@ export const releaseSql = [
      RETURN entries;
    END $$`,
 
+  // The processes of enforcement points that are reinstated: those that have not left admit again once they hear of it, or
+  // go on without ever having heard of the kill. So they are on the roster again, also of the kills meanwhile. Called with the
+  // head of the stream locked, like everything that changes who is on a roster.
+  `CREATE OR REPLACE FUNCTION sever_reopen_boots(p_tenant text, p_points text[]) RETURNS void
+   LANGUAGE sql VOLATILE AS $$
+     UPDATE boot SET until_epoch = NULL, until_seq = NULL
+     WHERE tenant = p_tenant AND ep_id = ANY (p_points) AND left_at IS NULL
+   $$`,
+
   /*
    * p: {id (of this act), kind, subject_id, kill_ids, reason, actor, audit_id}.
    * {"problem", …} · {"replay": true, …} · {"generation", "created_at", "epoch", "entries"}.
@@ -108,6 +117,7 @@ export const releaseSql = [
      audit_hash text;
      entries jsonb := '[]';
      the_order text;
+     back text[];
    BEGIN
      PERFORM set_config('app.tenant', p_tenant, true);
      SELECT r.* INTO target FROM sever_resolve(p_tenant, 'kill', false, p->>'kind', p->>'subject_id') r;
@@ -165,9 +175,12 @@ export const releaseSql = [
      UPDATE agent SET listed_state = 'active'
      WHERE tenant = p_tenant AND p->>'kind' = 'agent' AND id = p->>'subject_id' AND completed_at IS NULL;
      UPDATE root_hold h SET until = ts WHERE h.tenant = p_tenant AND h.order_id = ANY (standing) AND h.until > ts;
-     UPDATE enforcement_point SET revoked_at = NULL, revoked_by = NULL
-     WHERE tenant = p_tenant AND revoked_by = ANY (standing)
-       AND target.wire IN ('enforcement_point:' || id, 'enrolment_key:' || enrolment_key_id);
+     WITH revived AS (
+       UPDATE enforcement_point SET revoked_at = NULL, revoked_by = NULL
+       WHERE tenant = p_tenant AND revoked_by = ANY (standing)
+         AND target.wire IN ('enforcement_point:' || id, 'enrolment_key:' || enrolment_key_id)
+       RETURNING id
+     ) SELECT array_agg(id) INTO back FROM revived;
      UPDATE enrolment_key SET revoked_at = NULL, revoked_by = NULL
      WHERE tenant = p_tenant AND revoked_by = ANY (standing) AND target.wire = 'enrolment_key:' || id;
      -- It signs nothing again; what it has signed verifies again.
@@ -178,6 +191,7 @@ export const releaseSql = [
          entries := entries || sever_end_suspensions(p_tenant, the_epoch, the_order, audit_hash, wires, ts);
        END LOOP;
      END IF;
+     PERFORM sever_reopen_boots(p_tenant, back);
      RETURN jsonb_build_object('generation', raised, 'created_at', ts, 'epoch', the_epoch, 'entries', entries);
    END $$`,
 ];

@@ -166,7 +166,9 @@ export const restoreSql = [
   `CREATE OR REPLACE FUNCTION sever_place_restored(
      p_tenant text, p_epoch bigint, p_lease_ms integer, p_appended jsonb, p_entries jsonb) RETURNS void
    LANGUAGE plpgsql VOLATILE AS $$
-   DECLARE ts timestamptz := clock_timestamp();
+   DECLARE
+     ts timestamptz := clock_timestamp();
+     back text[];
    BEGIN
      UPDATE restored_entry r SET now_seq = (p_entries->(-1 - r.now_seq)::int->>'seq')::bigint
      WHERE r.tenant = p_tenant AND r.now_epoch = p_epoch AND r.now_seq < 0;
@@ -208,10 +210,14 @@ export const restoreSql = [
      WHERE tenant = p_tenant AND revoked_at IS NULL AND a->>'action' = 'kill'
        AND a->>'wire' IN ('enforcement_point:' || e.id, 'enrolment_key:' || e.enrolment_key_id);
      -- Reinstated after all: the lift of its suspension is what was shown.
-     UPDATE enforcement_point e SET revoked_at = NULL, revoked_by = NULL
-     WHERE e.tenant = p_tenant AND e.revoked_by IN (SELECT a->>'order_id' FROM jsonb_array_elements(p_appended) a
-                                                    WHERE (a->>'op')::jsonb->>'op' = 'lift')
-       AND NOT EXISTS (SELECT FROM suspension s WHERE s.tenant = p_tenant AND s.order_id = e.revoked_by AND s.lifted_at IS NULL);
+     WITH revived AS (
+       UPDATE enforcement_point e SET revoked_at = NULL, revoked_by = NULL
+       WHERE e.tenant = p_tenant AND e.revoked_by IN (SELECT a->>'order_id' FROM jsonb_array_elements(p_appended) a
+                                                      WHERE (a->>'op')::jsonb->>'op' = 'lift')
+         AND NOT EXISTS (SELECT FROM suspension s WHERE s.tenant = p_tenant AND s.order_id = e.revoked_by AND s.lifted_at IS NULL)
+       RETURNING e.id
+     ) SELECT array_agg(id) INTO back FROM revived;
+     PERFORM sever_reopen_boots(p_tenant, back);
      UPDATE enrolment_key e SET revoked_at = NULL, revoked_by = NULL
      WHERE e.tenant = p_tenant AND e.revoked_by IN (SELECT a->>'order_id' FROM jsonb_array_elements(p_appended) a
                                                     WHERE (a->>'op')::jsonb->>'op' = 'lift')

@@ -251,6 +251,27 @@ test('a revoked one that has not confirmed its end is named by later kills, unti
   await eventually(async () => expect((await standing(order)).containment.not_covered).toEqual([]));
 });
 
+test('a reinstated one that never heard of its kill is asked for later kills, and for those meanwhile', async () => {
+  const [back, living] = [await bootedPoint('best_effort'), await bootedPoint()];
+  const own = await kill({ kind: 'enforcement_point', id: back.id });
+  const meanwhile = await kill();
+  const undone = await tenant.reinstate({ kind: 'enforcement_point', id: back.id }, [own.id]);
+  expect(undone).not.toHaveProperty('problem');
+  const later = await kill();
+  await enforce(living, later);
+
+  for (const order of [meanwhile, later])
+    await eventually(async () =>
+      expect(await standing(order)).toMatchObject({
+        state: 'partial',
+        containment: { required: 2, enforced: 1, pending: [{ id: back.id }] },
+      }),
+    );
+  await enforce(back, later);
+  for (const order of [meanwhile, later])
+    await eventually(async () => expect((await standing(order)).state).toBe('contained'));
+});
+
 test('a latency is never reckoned from another replica’s clock', async () => {
   const point = await bootedPoint();
   const order = await kill();
