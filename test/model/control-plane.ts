@@ -129,13 +129,17 @@ export class ControlPlane {
     this.by(dies, () => this.commitPointKill(ep, this.newId()));
   }
 
-  /** Ends the kill of an enforcement point. */
+  /** Ends every kill of an enforcement point, as the control plane insists; one that a restore lost may have come back. */
   reinstatePoint(): void {
-    const [revoked] = this.database.boots.table.revoked;
-    if (revoked === undefined) return;
+    const { database, around } = this;
+    const [ep] = database.boots.table.revoked.keys();
+    if (ep === undefined) return;
     this.by(false, () => {
-      this.database.boots.reinstate(revoked[0], this.around.rules.reinstatedPointsReturn);
-      return [this.commitLift(revoked[1])];
+      const kills = [...database.standing()].filter(
+        ([, subject]) => subject === `enforcement_point:${ep}`,
+      );
+      database.boots.reinstate(ep, around.rules.reinstatedPointsReturn);
+      return kills.map(([killId]) => this.commitLift(killId));
     });
   }
 
